@@ -1,0 +1,20 @@
+"""torchzero: optimizers as pure values, for PyTorch."""
+
+from torchzero import core as core
+from torchzero import m as m
+from torchzero.core import Chain as Chain
+from torchzero.core import Chainable as Chainable
+from torchzero.core import FunctionObjective as FunctionObjective
+from torchzero.core import Module as Module
+from torchzero.core import Objective as Objective
+from torchzero.core import TensorwiseTransform as TensorwiseTransform
+from torchzero.core import Transform as Transform
+from torchzero.core import Var as Var
+from torchzero.core import apply_update as apply_update
+from torchzero.core import cond as cond
+from torchzero.core import maybe_chain as maybe_chain
+from torchzero.core import random as random
+from torchzero.core import tree as tree
+from torchzero.core import while_loop as while_loop
+
+__version__ = "1.0.0"

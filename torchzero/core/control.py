@@ -1,0 +1,87 @@
+"""Control flow that means the same eagerly, under nested vmap, under grad, and compiled."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchzero.core import tree
+
+_functorch = torch._C._functorch
+
+
+def is_batched(x: Any) -> bool:
+    """Whether some vmap level around us batches `x`."""
+    while isinstance(x, Tensor) and _functorch.is_functorch_wrapped_tensor(x):
+        if _functorch.is_batchedtensor(x):
+            return True
+        x = _functorch.get_unwrapped(x)
+    return False
+
+
+def concrete(flag: Tensor | bool) -> bool | None:
+    """The flag as a Python bool where one exists; None when it is batched or being traced."""
+    if isinstance(flag, bool):
+        return flag
+    if torch.compiler.is_compiling() or is_batched(flag):
+        return None
+    return bool(torch.func.debug_unwrap(flag, recurse=True))
+
+
+def cond(flag: Tensor | bool, then: Callable[..., Any], otherwise: Callable[..., Any], *operands: Any) -> Any:
+    """`then(*operands)` where `flag` holds, else `otherwise(*operands)`; both return the same structure.
+
+    A flag with one value runs one branch. A batched or traced flag runs both and selects, so an unselected branch
+    must be finite if derivatives are wanted.
+    """
+    decided = concrete(flag)
+    if decided is not None:
+        return (then if decided else otherwise)(*operands)
+    return tree.where(flag, then(*operands), otherwise(*operands))
+
+
+def while_loop(
+    keep_going: Callable[[Any], Tensor], body: Callable[[Any], Any], carry: Any, max_steps: int | None = None
+) -> Any:
+    """Repeat `carry = body(carry)` while `keep_going(carry)`, at most `max_steps` times.
+
+    Under vmap every lane runs until none is active, finished lanes are frozen, and the loop ends with the last of
+    them. Differentiable in reverse and forward mode: the steps taken are unrolled. Under `torch.compile` it becomes
+    torch's own while_loop, where tensors are passed through the carry and the loop is not differentiable.
+
+    >>> import torchzero as tz
+    >>> halve = lambda x: tz.while_loop(lambda x: x > 1, lambda x: x / 2, x, max_steps=100)
+    >>> torch.vmap(halve)(torch.tensor([1.0, 6.0, 40.0]))
+    tensor([1.0000, 0.7500, 0.6250])
+    """
+    if torch.compiler.is_compiling():
+        return _compiled_loop(keep_going, body, carry, max_steps)
+    steps = 0
+    while max_steps is None or steps < max_steps:
+        active = keep_going(carry)
+        if not torch.func.debug_unwrap(active, recurse=True).any():
+            break
+        new = body(carry)
+        carry = tree.where(active, new, carry) if is_batched(active) else new
+        steps += 1
+    return carry
+
+
+def _compiled_loop(
+    keep_going: Callable[[Any], Tensor], body: Callable[[Any], Any], carry: Any, max_steps: int | None
+) -> Any:
+    from torch._higher_order_ops.while_loop import while_loop as torch_while_loop
+
+    leaves, spec = tree.flatten(carry)
+    limit = torch.iinfo(torch.int64).max if max_steps is None else max_steps
+
+    def cond_fn(k: Tensor, *values: Tensor) -> Tensor:
+        return (k < limit) & keep_going(tree.unflatten(spec, values))
+
+    def body_fn(k: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+        new = tree.leaves(body(tree.unflatten(spec, values)))
+        return (k + 1, *(n.clone() for n in new))
+
+    out = torch_while_loop(cond_fn, body_fn, (torch.zeros((), dtype=torch.int64), *(x.clone() for x in leaves)))
+    return tree.unflatten(spec, out[1:])

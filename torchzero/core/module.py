@@ -1,0 +1,294 @@
+"""Module: the immutable triple (init, update, apply)."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Literal, NamedTuple, dataclass_transform
+
+import optree
+import torch
+from torch import Tensor
+
+from torchzero.core import hyper, tree
+from torchzero.core.registration import register_dataclass_node
+from torchzero.core.schedule import Schedule
+from torchzero.core.tree import Tree
+from torchzero.core.var import Var, apply_update
+
+Locality = Literal["elementwise", "tensor", "global"]
+Need = Literal["value", "grad", "true_gradient", "hvp", "residuals", "params"]
+LOCALITIES: tuple[Locality, ...] = ("elementwise", "tensor", "global")
+
+
+class ScheduledState(NamedTuple):
+    """State of a module with schedules among its hyperparameters."""
+
+    k: Tensor  # ()   updates absorbed: the schedules' argument
+    own: Any  # the module's own state
+
+
+def _is_schedule(x: Any) -> bool:
+    return isinstance(x, Schedule)
+
+
+def _resolve_in(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Run `method` on the module with its schedules replaced by their values at the current update."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    def resolved(self: "Module", first: Any, *rest: Any) -> Any:
+        if not self._scheduled:
+            return method(self, first, *rest)
+        if name == "init":
+            k = tree.counter(first)
+            return ScheduledState(k, method(self._at(k), first, *rest))
+        if name in ("update", "step"):
+            out = method(self._at(first.k), first.own, *rest)
+            own = out if name == "update" else out[0]
+            state = ScheduledState(first.k + 1, own)
+            return state if name == "update" else (state, out[1])
+        out = method(self._at((first.k - 1).clamp_min(0)), first.own, *rest)
+        return first._replace(own=out) if name == "reset_for_online" else out
+
+    return resolved
+
+
+def _dynamic(field: dataclasses.Field[Any], value: Any) -> bool:
+    return field.metadata.get("kind") in ("hyper", "child", "children")
+
+
+@dataclass_transform(
+    frozen_default=True,
+    eq_default=False,
+    field_specifiers=(
+        hyper.number,
+        hyper.within,
+        hyper.positive,
+        hyper.nonnegative,
+        hyper.integer,
+        hyper.static,
+        hyper.child,
+        hyper.children,
+    ),
+)
+class Module:
+    """An optimizer, or a piece of one, as a value.
+
+    A subclass declares its hyperparameters and children as fields and gives three functions:
+
+        init(params)       -> state   a pytree of tensors; structure, shapes and dtypes are fixed for life
+        update(state, var) -> state   absorb this step's evidence; may be called several times before apply
+        apply(state, var)  -> Var     emit the direction; never changes the state, and may be repeated
+
+    `step` is update then apply. A module is itself a pytree: numeric hyperparameters are its leaves and children its
+    nodes, so it can be vmapped over and differentiated with respect to.
+
+    Class attributes:
+        locality: how far an output element can see: "elementwise", "tensor" or "global".
+        needs: what must be there: any of "value", "grad", "true_gradient", "hvp", "residuals", "params".
+        makes_update: whether the direction is made from scratch, without a gradient.
+
+    >>> import torchzero as tz
+    >>> opt = tz.m.LR(0.25)
+    >>> params, state = opt(torch.tensor([4.0]), opt.init(torch.tensor([4.0])), lambda x: (x**2).sum())
+    >>> params
+    tensor([2.])
+    """
+
+    locality: ClassVar[Locality] = "global"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    makes_update: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in ("init", "update", "apply", "step", "eval_params", "reset_for_online"):
+            if name in cls.__dict__:
+                setattr(cls, name, _resolve_in(cls.__dict__[name]))
+        dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)
+        register_dataclass_node(cls, _dynamic)
+
+    def __post_init__(self) -> None:
+        self._validate()
+
+    def _validate(self) -> None:
+        """Check Python numbers and static values, and turn sequences of modules into chains."""
+        from torchzero.core.chain import as_child
+
+        owner = type(self).__name__
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            value, meta = getattr(self, field.name), field.metadata
+            kind = meta.get("kind")
+            if kind == "hyper":
+                hyper.check_hyper(owner, field.name, value, meta["range"], meta["optional"])
+            elif kind == "static" or kind is None:
+                hyper.check_static(owner, field.name, value, meta)
+                if isinstance(value, list):
+                    self._write(field.name, tuple(value))
+            elif kind == "child" and not (value is None and meta["optional"]):
+                self._write(field.name, as_child(value, owner, field.name, meta["operand"]))
+            elif kind == "children":
+                made = [as_child(v, owner, f"{field.name}[{i}]", meta["operand"]) for i, v in enumerate(value)]
+                self._write(field.name, tuple(made))
+
+    def _write(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    # ------------------------------------------------------------------ the triple
+
+    def init(self, params: Tree) -> Any:
+        """The state before the first step; stateless modules have the empty state `()`."""
+        return ()
+
+    def update(self, state: Any, var: Var) -> Any:
+        """Absorb this step's evidence."""
+        return state
+
+    def apply(self, state: Any, var: Var) -> Var:
+        """Emit the direction."""
+        return var
+
+    def step(self, state: Any, var: Var) -> tuple[Any, Var]:
+        """update, then apply; a class may override it only to save work."""
+        state = self.update(state, var)
+        return state, self.apply(state, var)
+
+    def __call__(
+        self,
+        params: Tree,
+        state: Any,
+        objective: Callable[[Any], Tensor] | None = None,
+        /,
+        *,
+        grad: Tree | None = None,
+        loss: Tensor | None = None,
+    ) -> tuple[Tree, Any]:
+        """One optimization step: (params, state) -> (params, state).
+
+        Args:
+            params: the parameters, any tree of tensors.
+            state: what `init`, or the step before, returned.
+            objective: params -> loss; leave out when `grad` is given and no module evaluates.
+            grad: a ready gradient.
+            loss: a ready loss.
+        """
+        state, var = self.step(state, Var(params, objective=objective, grad=grad, loss=loss))
+        return apply_update(var), state
+
+    # ------------------------------------------------------------------ what else a state can tell
+
+    def eval_params(self, state: Any, params: Tree) -> Tree:
+        """The parameters to evaluate the model at: an average where some module keeps one, else `params`."""
+        for path, module in self.children().items():
+            params = module.eval_params(self.child_state(state, path), params)
+        return params
+
+    def reset_for_online(self, state: Any) -> Any:
+        """The state without what belongs to the previous evaluation, learned curvature kept."""
+        return state
+
+    def child_state(self, state: Any, name: str) -> Any:
+        """The part of `state` that belongs to the child called `name` in `children()`."""
+        raise TypeError(f"{type(self).__name__} must implement child_state(state, name) to have children with states")
+
+    # ------------------------------------------------------------------ structure
+
+    @functools.cached_property
+    def _scheduled(self) -> bool:
+        return any(
+            any(_is_schedule(x) for x in optree.tree_leaves(getattr(self, f.name), is_leaf=_is_schedule))
+            for f in dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+            if f.metadata.get("kind") == "hyper" and not isinstance(getattr(self, f.name), int | float | Tensor)
+        )
+
+    def _at(self, k: Tensor) -> "Module":
+        """This module with every schedule replaced by its value after `k` updates."""
+        changes = {}
+        for f in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            if f.metadata.get("kind") == "hyper":
+                changes[f.name] = optree.tree_map(
+                    lambda x: x(k) if _is_schedule(x) else x, getattr(self, f.name), is_leaf=_is_schedule
+                )
+        return self.evolve(**changes)
+
+    def evolve(self, **changes: Any) -> Any:
+        """A copy with some fields changed and nothing checked: for values that are known to be good."""
+        new = object.__new__(type(self))
+        fields = {f.name for f in dataclasses.fields(self)}  # pyright: ignore[reportArgumentType]
+        new.__dict__.update({k: v for k, v in self.__dict__.items() if k in fields})
+        new.__dict__.update(changes)
+        return new
+
+    def children(self) -> dict[str, "Module"]:
+        """Child modules by field name; those of a tuple are called name[i]."""
+        found: dict[str, Module] = {}
+        for f in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            value = getattr(self, f.name)
+            if isinstance(value, Module):
+                found[f.name] = value
+            elif f.metadata.get("kind") == "children":
+                found.update({f"{f.name}[{i}]": v for i, v in enumerate(value) if isinstance(v, Module)})
+        return found
+
+    def modules(self) -> Iterator["Module"]:
+        """This module and everything below it, depth first."""
+        yield self
+        for module in self.children().values():
+            yield from module.modules()
+
+    def hypers(self) -> dict[str, Any]:
+        """The numeric hyperparameters by name, children excluded."""
+        fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+        return {f.name: getattr(self, f.name) for f in fields if f.metadata.get("kind") == "hyper"}
+
+    def chain_locality(self) -> Locality:
+        """The locality of this module together with its children."""
+        reach = max(LOCALITIES.index(self.locality), *(LOCALITIES.index(c.chain_locality()) for c in self.children().values()), 0)
+        return LOCALITIES[reach]
+
+    # ------------------------------------------------------------------ settings for the shell
+
+    def set_param_groups(self, groups: Any) -> Any:
+        """Give `Modular` settings for this module alone: a list of dicts with `params` and hyperparameters.
+
+        They win over the optimizer's own groups and schedulers. Callable before or after the optimizer is built;
+        returns the module. A key `lr` is ignored unless the module has one, as only LR does.
+
+        Raises:
+            ValueError: for a key that is no hyperparameter of this module.
+        """
+        groups = [groups] if isinstance(groups, dict) else list(groups)
+        known, made = self.hypers(), []
+        for group in groups:
+            unknown = [k for k in group if k not in known and k not in ("params", "lr")]
+            if "params" not in group or unknown:
+                raise ValueError(
+                    f"{type(self).__name__}.set_param_groups: each group needs 'params' and may set "
+                    f"{', '.join(known) or 'nothing'}; got {', '.join(map(repr, group))}"
+                )
+            values = {k: v for k, v in group.items() if k in known}
+            for k, v in values.items():
+                meta = next(f.metadata for f in dataclasses.fields(self) if f.name == k)  # pyright: ignore[reportArgumentType]
+                hyper.check_hyper(type(self).__name__, k, v, meta["range"], meta["optional"])
+            params = group["params"]
+            params = [params] if isinstance(params, Tensor) else list(params)
+            made.append(({id(p): p for p in params}, values))
+        self._write("_param_groups", made)
+        return self
+
+    set_params = set_param_groups
+
+    def __repr__(self) -> str:
+        parts = []
+        for f in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            value = getattr(self, f.name)
+            if f.metadata.get("kind") == "children":
+                parts += [repr(v) for v in value]
+            elif f.default is dataclasses.MISSING or value is not f.default:
+                if not (isinstance(value, Tensor) and value.numel() > 1):
+                    shown = f"{value.item():g}" if isinstance(value, Tensor) and not _wrapped(value) else repr(value)
+                    parts.append(f"{f.name}={shown}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _wrapped(x: Tensor) -> bool:
+    return torch._C._functorch.is_functorch_wrapped_tensor(x)

@@ -1,0 +1,72 @@
+"""Objective: what may be evaluated at any point."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchzero.core import tree
+from torchzero.core.tree import Tree
+
+
+class Objective:
+    """A pure function of the parameters and its derivatives.
+
+    Modules that rewrite the objective (smoothing, homotopy, sharpness) return another one of these.
+    """
+
+    def value(self, params: Tree) -> Tensor:
+        """The loss at `params`: 0-d."""
+        raise TypeError(f"{type(self).__name__} must implement value(params)")
+
+    def value_and_grad(self, params: Tree) -> tuple[Tensor, Tree]:
+        """The loss and its gradient, which has the structure of `params`."""
+        raise TypeError(f"{type(self).__name__} cannot evaluate gradients")
+
+    def hvp(self, params: Tree, v: Tree) -> Tree:
+        """The Hessian at `params` times `v`."""
+        raise TypeError(f"{type(self).__name__} cannot evaluate Hessian-vector products")
+
+    def hessian(self, params: Tree) -> Tensor:
+        """The Hessian over all elements of `params`, ravelled in leaf order: (n, n)."""
+        raise TypeError(f"{type(self).__name__} cannot evaluate Hessians")
+
+
+class FunctionObjective(Objective):
+    """An objective given as a function; derivatives by torch.func, so it nests under vmap, grad and compile.
+
+    Args:
+        fn: params -> loss, a 0-d tensor.
+
+    >>> f = FunctionObjective(lambda x: (x**2).sum())
+    >>> f.hvp(torch.ones(2), torch.tensor([1.0, 0.0]))
+    tensor([2., 0.])
+    """
+
+    def __init__(self, fn: Callable[[Any], Tensor]) -> None:
+        if not callable(fn):
+            raise TypeError(f"FunctionObjective(fn={fn!r}): must be a function of the parameters")
+        self.fn = fn
+
+    def value(self, params: Tree) -> Tensor:
+        return self.fn(params)
+
+    def value_and_grad(self, params: Tree) -> tuple[Tensor, Tree]:
+        grad, value = torch.func.grad_and_value(self.fn)(params)
+        return value, grad
+
+    def hvp(self, params: Tree, v: Tree) -> Tree:
+        _, pullback = torch.func.vjp(torch.func.grad(self.fn), params)
+        return pullback(v)[0]
+
+    def hessian(self, params: Tree) -> Tensor:
+        vector, unravel = tree.ravel(params)
+        return torch.func.jacrev(torch.func.grad(lambda x: self.fn(unravel(x))))(vector)
+
+
+def as_objective(objective: Any) -> Objective | None:
+    """An Objective as it is; a function as a FunctionObjective; None as None."""
+    if objective is None or isinstance(objective, Objective):
+        return objective
+    return FunctionObjective(objective)

@@ -1,0 +1,225 @@
+"""Transform and TensorwiseTransform: modules written as functions of a tree, or of one tensor."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchzero.core import tree
+from torchzero.core.hyper import is_scalar
+from torchzero.core.module import Module
+from torchzero.core.tree import Tree
+from torchzero.core.var import Var
+
+
+class Nested(NamedTuple):
+    """State of a transform that has children."""
+
+    own: Any  # the transform's own state
+    children: dict[str, Any]  # state of each child, by field name
+
+
+class Transform(Module):
+    """A module that is a function of a tree of tensors.
+
+    Give `init_tree(params)`, `update_tree(state, u, var)` and `apply_tree(state, u, var)`; every dtype is restored
+    afterwards, so formulas need not care.
+
+    Two kinds of children are run by this class. `inner` transforms the direction between update and apply. A field
+    named in `buffer_modules` transforms a buffer: the slot of the state is replaced by the child's output whenever
+    `apply_tree` looks at it, and the buffer itself is never touched.
+    """
+
+    buffer_modules: ClassVar[Mapping[str, str]] = {}  # slot of the state -> field with its child
+
+    def init_tree(self, params: Tree) -> Any:
+        """The state before the first step."""
+        return ()
+
+    def update_tree(self, state: Any, u: Tree, var: Var) -> Any:
+        """Absorb the direction `u`."""
+        return state
+
+    def apply_tree(self, state: Any, u: Tree, var: Var) -> Tree:
+        """The new direction."""
+        return u
+
+    def buffer_input(self, slot: str, state: Any) -> Tree:
+        """What the child of `slot` is given; the slot itself unless a class says otherwise."""
+        return getattr(state, slot)
+
+    def init(self, params: Tree) -> Any:
+        own = self.init_tree(params)
+        kids = self.children()
+        return Nested(own, {name: kid.init(params) for name, kid in kids.items()}) if kids else own
+
+    def update(self, state: Any, var: Var) -> Any:
+        u, kids = var.update, self.children()
+        if not kids:
+            return tree.cast_like(self.update_tree(state, u, var), state)
+        own = tree.cast_like(self.update_tree(state.own, u, var), state.own)
+        inputs = {field: self.buffer_input(slot, own) for slot, field in self.buffer_modules.items() if field in kids}
+        states = {k: kid.update(state.children[k], var.replace(update=inputs.get(k, u))) for k, kid in kids.items()}
+        return Nested(own, states)
+
+    def apply(self, state: Any, var: Var) -> Var:
+        u, kids, own = var.update, self.children(), state
+        if kids:
+            own = state.own
+            seen = {}
+            for slot, field in self.buffer_modules.items():
+                if field in kids:
+                    given = var.replace(update=self.buffer_input(slot, own))
+                    seen[slot] = kids[field].apply(state.children[field], given).update
+            own = own._replace(**seen) if seen else own
+            if "inner" in kids:
+                u = kids["inner"].apply(state.children["inner"], var).update
+        return var.replace(update=tree.cast_like(self.apply_tree(own, u, var), u))
+
+    def child_state(self, state: Any, name: str) -> Any:
+        return state.children[name]
+
+    def reset_for_online(self, state: Any) -> Any:
+        kids = self.children()
+        if not kids:
+            return self.reset_tree(state)
+        states = {k: kid.reset_for_online(state.children[k]) for k, kid in kids.items()}
+        return Nested(self.reset_tree(state.own), states)
+
+    def reset_tree(self, state: Any) -> Any:
+        """The own state without what belongs to the previous evaluation."""
+        return state
+
+
+class At(NamedTuple):
+    """What one tensor's rule may look at besides the direction."""
+
+    param: Tensor  # the parameter
+    grad: Tensor | None  # its gradient; None unless the class needs "grad"
+    loss: Tensor | None  # () the loss at x0; None unless the class needs "value"
+    scalars: Any  # what `scalars` returned; None if the state has no slot t
+
+
+class TensorwiseTransform(Transform):
+    """A module that is a function of one tensor.
+
+    Give `init_tensor(param)`, `update_tensor(state, u, at)` and `apply_tensor(state, u, at)`. The state is a
+    NamedTuple (or `()`), and the module's state is that NamedTuple with a tree like the parameters in every slot.
+
+    A slot called `t` counts the updates absorbed: declare it as `tree.counter(param)` and this class advances it, so
+    `state.t` is 1 in the first update_tensor. What depends on `t` and the hyperparameters alone belongs into
+    `scalars(t)`, which runs once a step rather than once a tensor.
+
+    Hyperparameters given as prefix trees arrive as the scalars of their tensor.
+    """
+
+    def init_tensor(self, param: Tensor) -> Any:
+        """The state of one tensor."""
+        return ()
+
+    def scalars(self, t: Tensor) -> Any:
+        """What depends on the count and the hyperparameters alone; `t` is a 0-d float64 tensor."""
+        return None
+
+    def update_tensor(self, state: Any, u: Tensor, at: At) -> Any:
+        """Absorb one tensor's direction."""
+        return state
+
+    def apply_tensor(self, state: Any, u: Tensor, at: At) -> Tensor:
+        """One tensor's new direction."""
+        return u
+
+    def init_tree(self, params: Tree) -> Any:
+        leaves, spec = tree.flatten(params)
+        states = [self.init_tensor(p) for p in leaves]
+        if not states:
+            states = [self.init_tensor(torch.zeros(()))]
+            return type(states[0])(*(slot if slot == () else params for slot in states[0])) if states[0] != () else ()
+        if "t" in getattr(states[0], "_fields", ()):
+            shared: dict[torch.device, Tensor] = {}
+            states = [s._replace(t=shared.setdefault(s.t.device, s.t)) for s in states]
+        return _transpose(states, spec)
+
+    def update_tree(self, state: Any, u: Tree, var: Var) -> Any:
+        return self._each(state, u, var, apply=False)[0]
+
+    def apply_tree(self, state: Any, u: Tree, var: Var) -> Tree:
+        return self._each(state, u, var, update=False)[1]
+
+    def step(self, state: Any, var: Var) -> tuple[Any, Var]:
+        if self.children():
+            return super().step(state, var)
+        state, out = self._each(state, var.update, var)
+        return state, var.replace(update=out)
+
+    def _each(self, state: Any, u: Tree, var: Var, update: bool = True, apply: bool = True) -> tuple[Any, Tree]:
+        """Run the tensor functions on every leaf: the new state and the new direction."""
+        us, spec = tree.flatten(u)
+        n = len(us)
+        fields = getattr(state, "_fields", None)
+        rows: Any = itertools.repeat((), n)
+        if fields is not None:
+            cls = type(state)
+            columns = [itertools.repeat((), n) if isinstance(slot, tuple) and slot == () else spec.flatten_up_to(slot) for slot in state]
+            rows = [cls(*slots) for slots in zip(*columns, strict=False)]
+        counted = fields is not None and "t" in fields
+        params = spec.flatten_up_to(var.params)
+        grads = spec.flatten_up_to(var.grad) if "grad" in self.needs else itertools.repeat(None, n)
+        loss = var.loss if "value" in self.needs else None
+        memo: dict[Any, Any] = {}
+        states, outs = [], []
+        for me, row, x, p, g in zip(self._per_leaf(u, n), rows, us, params, grads, strict=False):
+            scalars = None
+            if counted:
+                key = (id(me), id(row.t))
+                if key not in memo:
+                    t = row.t + 1 if update else row.t
+                    memo[key] = t, me.scalars(t.to(torch.float64)), row.t
+                t, scalars, _ = memo[key]
+            at = At(p, g, loss, scalars)
+            if update and fields is not None:
+                old = row
+                row = me.update_tensor(row._replace(t=t) if counted else row, x, at)  # pyright: ignore[reportPossiblyUnbound]
+                row = cls(*(n if n is o else _keep(n, o) for n, o in zip(row, old, strict=True)))  # pyright: ignore[reportPossiblyUnbound]
+            states.append(row)
+            if apply:
+                out = me.apply_tensor(row, x, at)
+                outs.append(out if out.dtype == x.dtype else out.to(x.dtype))
+        new = state if fields is None or not update else _transpose(states, spec) if states else state
+        return new, tree.unflatten(spec, outs) if apply else u
+
+    def _per_leaf(self, u: Tree, n: int) -> Any:
+        """This module for every leaf, its prefix-tree hyperparameters resolved to scalars."""
+        prefixed = {k: v for k, v in self.hypers().items() if v is not None and not is_scalar(v)}
+        if not prefixed:
+            return itertools.repeat(self, n)
+        columns = [tree.spread(v, u) for v in prefixed.values()]
+        made: dict[tuple[Any, ...], TensorwiseTransform] = {}
+        out = []
+        for values in zip(*columns, strict=True):
+            key = tuple(v if isinstance(v, int | float) else id(v) for v in values)
+            if key not in made:
+                made[key] = self.evolve(**dict(zip(prefixed, values, strict=True)))
+            out.append(made[key])
+        return out
+
+
+def _keep(new: Any, old: Any) -> Any:
+    """`new` in the dtypes of `old`."""
+    if isinstance(new, Tensor):
+        return new if new.dtype == old.dtype else new.to(old.dtype)
+    return tree.cast_like(new, old)
+
+
+def _transpose(states: list[Any], spec: tree.Spec) -> Any:
+    """A list of NamedTuples as a NamedTuple of trees; a slot that is () everywhere stays ()."""
+    if states[0] == ():
+        return ()
+    columns = zip(*states, strict=True)
+    return type(states[0])(*(() if _absent(c) else tree.unflatten(spec, c) for c in columns))
+
+
+def _absent(column: tuple[Any, ...]) -> bool:
+    return all(isinstance(x, tuple) and x == () for x in column)
