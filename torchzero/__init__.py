@@ -16,5 +16,6 @@ from torchzero.core import maybe_chain as maybe_chain
 from torchzero.core import random as random
 from torchzero.core import tree as tree
 from torchzero.core import while_loop as while_loop
+from torchzero.stateful import Modular as Modular
 
 __version__ = "1.0.0"

@@ -24,10 +24,10 @@ class AdamState(NamedTuple):
 
 
 class AdamScalars(NamedTuple):
-    """Bias corrections of one step."""
+    """The bias corrections of one step, so that d = c m / (√v + e)."""
 
-    c1: Tensor | float  # α / (1 - β₁ᵗ)
-    r2: Tensor | float  # √(1 - β₂ᵗ)
+    c: Tensor | float  # α √(1 - β₂ᵗ) / (1 - β₁ᵗ)
+    e: Tensor | float  # ε √(1 - β₂ᵗ)
 
 
 class Adam(TensorwiseTransform):
@@ -76,8 +76,9 @@ class Adam(TensorwiseTransform):
 
     def scalars(self, t: Tensor) -> AdamScalars:
         if not self.debias:
-            return AdamScalars(self.alpha, 1.0)
-        return AdamScalars(self.alpha / bias(self.beta1, t), bias(self.beta2, t).sqrt())
+            return AdamScalars(self.alpha, self.eps)
+        r = bias(self.beta2, t).sqrt()
+        return AdamScalars(self.alpha * r / bias(self.beta1, t), self.eps * r)
 
     def update_tensor(self, state: AdamState, u: Tensor, at: At) -> AdamState:
         m, v = ema(state.m, u, self.beta1), ema_square(state.v, u, self.beta2)
@@ -85,4 +86,4 @@ class Adam(TensorwiseTransform):
 
     def apply_tensor(self, state: AdamState, u: Tensor, at: At) -> Tensor:
         v = state.v_max if isinstance(state.v_max, Tensor) else state.v
-        return at.scalars.c1 * state.m / (safe_sqrt(v) / at.scalars.r2 + self.eps)
+        return at.scalars.c * state.m / (safe_sqrt(v) + at.scalars.e)

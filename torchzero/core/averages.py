@@ -1,4 +1,4 @@
-"""Running means, in one place: every decay in the library means the same."""
+"""Running means and the sums they are made of, in one place: every decay in the library means the same."""
 
 import torch
 from torch import Tensor
@@ -18,6 +18,13 @@ def ema_square(mean: Tensor, x: Tensor, beta: Hyper) -> Tensor:
     if isinstance(beta, int | float):
         return torch.addcmul(beta * mean, x, x, value=1 - beta)
     return beta * mean + (1 - beta) * (x * x)
+
+
+def axpy(a: Hyper, x: Tensor, y: Tensor) -> Tensor:
+    """a·x + y."""
+    if isinstance(a, int | float):
+        return torch.add(y, x, alpha=a)
+    return y + a * x
 
 
 def bias(beta: Hyper, t: Tensor) -> Tensor:

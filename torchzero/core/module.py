@@ -16,7 +16,6 @@ from torchzero.core.tree import Tree
 from torchzero.core.var import Var, apply_update
 
 Locality = Literal["elementwise", "tensor", "global"]
-Need = Literal["value", "grad", "true_gradient", "hvp", "residuals", "params"]
 LOCALITIES: tuple[Locality, ...] = ("elementwise", "tensor", "global")
 
 
@@ -85,8 +84,13 @@ class Module:
 
     Class attributes:
         locality: how far an output element can see: "elementwise", "tensor" or "global".
-        needs: what must be there: any of "value", "grad", "true_gradient", "hvp", "residuals", "params".
+        needs: what is looked at besides the direction: any of "params", "grad" and "value" (gradient and loss at x0),
+            "objective" (evaluations at other points), "true_gradient", "hvp", "residuals".
         makes_update: whether the direction is made from scratch, without a gradient.
+        rewrites_objective: whether later modules see another objective than this one, so that the gradient at x0 is
+            not wanted before this module ran.
+        host_side: whether it runs foreign code, so that it cannot be vmapped, differentiated or compiled.
+        whole: whether the state sees all parameters as one vector, so that none may be missing for a step.
 
     >>> import torchzero as tz
     >>> opt = tz.m.LR(0.25)
@@ -98,6 +102,9 @@ class Module:
     locality: ClassVar[Locality] = "global"
     needs: ClassVar[frozenset[str]] = frozenset()
     makes_update: ClassVar[bool] = False
+    whole: ClassVar[bool] = False
+    rewrites_objective: ClassVar[bool] = False
+    host_side: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -229,11 +236,11 @@ class Module:
                 found.update({f"{f.name}[{i}]": v for i, v in enumerate(value) if isinstance(v, Module)})
         return found
 
-    def modules(self) -> Iterator["Module"]:
+    def walk(self) -> Iterator["Module"]:
         """This module and everything below it, depth first."""
         yield self
         for module in self.children().values():
-            yield from module.modules()
+            yield from module.walk()
 
     def hypers(self) -> dict[str, Any]:
         """The numeric hyperparameters by name, children excluded."""
@@ -271,7 +278,7 @@ class Module:
                 hyper.check_hyper(type(self).__name__, k, v, meta["range"], meta["optional"])
             params = group["params"]
             params = [params] if isinstance(params, Tensor) else list(params)
-            made.append(({id(p): p for p in params}, values))
+            made.append((params, values))
         self._write("_param_groups", made)
         return self
 

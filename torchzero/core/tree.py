@@ -79,9 +79,15 @@ def unflatten(spec: Spec, values: Any) -> Tree:
     return optree.tree_unflatten(spec, values)
 
 
+def with_paths(tree: Tree, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[tuple[str, ...]], list[Any], Spec]:
+    """The path of every leaf (keys, indices and field names as strings), the leaves, and the structure."""
+    accessors, values, spec = optree.tree_flatten_with_accessor(tree, is_leaf=is_leaf)
+    return [tuple(str(getattr(part, "field", part.entry)) for part in path) for path in accessors], values, spec  # type: ignore[return-value]
+
+
 def paths(tree: Tree) -> list[str]:
     """The dotted path of every leaf."""
-    return [".".join(str(part) for part in path) for path in optree.tree_paths(tree)]
+    return [".".join(path) for path in with_paths(tree)[0]]
 
 
 def zeros_like(tree: Tree) -> Tree:

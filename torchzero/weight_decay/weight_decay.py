@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from torchzero.core.averages import axpy
 from torchzero.core.hyper import Hyper, nonnegative, positive
 from torchzero.core.transform import At, TensorwiseTransform
 from torchzero.weight_decay.base import decay
@@ -39,4 +40,4 @@ class WeightDecay(TensorwiseTransform):
     ord: Hyper = positive(2)
 
     def apply_tensor(self, state: Any, u: Tensor, at: At) -> Tensor:
-        return u + self.weight_decay * decay(at.param, self.ord)
+        return axpy(self.weight_decay, decay(at.param, self.ord), u)

@@ -1,0 +1,68 @@
+# Everything a contributor needs; each target may be run again at any time and does only what is missing.
+#   make quickstart   set up, then train a small network on real data
+#   make test         set up, then run the tests
+#   make lint types doctest docs
+# On Linux, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu saves gigabytes if there is no GPU.
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+SETUP := pyproject.toml constraints.txt
+INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+           $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help quickstart test lint format types doctest docs serve clean
+
+help:
+	@sed -n 's/^#  //p' Makefile
+
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.examples: $(VENV)/.created $(SETUP)
+	$(INSTALL) -e '.[examples]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.created $(SETUP)
+	$(INSTALL) -e '.[test]'
+	@touch $@ $(VENV)/.examples
+
+$(VENV)/.docs: $(VENV)/.test $(SETUP)
+	$(INSTALL) -e '.[test,docs]'
+	@touch $@
+
+quickstart: $(VENV)/.examples
+	$(BIN)/python examples/quickstart.py
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.test
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+doctest: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(WORKERS) -q --doctest-modules torchzero
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict --quiet
+
+serve: $(VENV)/.docs
+	$(BIN)/mkdocs serve
+
+clean:
+	rm -rf $(VENV) site build dist .pytest_cache .ruff_cache .hypothesis

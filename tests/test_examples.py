@@ -1,0 +1,63 @@
+"""The examples run, small, and do what they promise."""
+
+import importlib.util
+import pathlib
+import re
+
+import pytest
+
+FOLDER = pathlib.Path(__file__).parent.parent / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+
+
+def run(name: str, *arguments: str) -> object:
+    """Call `main` of an example with command line arguments."""
+    spec = importlib.util.spec_from_file_location(f"examples_{name}", FOLDER / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main(list(arguments))
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+
+
+def test_quickstart_learns_the_digits(tmp_path):
+    accuracy = run("quickstart", "--epochs", "20")
+    assert accuracy >= 0.97
+    assert (tmp_path / "quickstart.png").stat().st_size > 10_000
+
+
+def test_maml_learns_to_adapt(tmp_path):
+    before, after = run("maml_sinusoid", "--steps", "60")
+    assert after < 0.7 * before
+    assert (tmp_path / "maml_sinusoid.png").stat().st_size > 10_000
+
+
+def test_vmap_sweep_trains_every_lane(tmp_path):
+    losses = run("vmap_sweep", "--steps", "40")
+    assert len(losses) == 64
+    assert min(losses) < 0.1 * max(losses)
+    assert (tmp_path / "vmap_sweep.png").stat().st_size > 10_000
+
+
+def test_write_a_module_obeys_the_laws():
+    run("write_a_module")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_is_short_and_documented(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 80
+    assert text.startswith('"""')
+
+
+def test_every_example_is_run_here_and_named_in_the_readme():
+    here = pathlib.Path(__file__).read_text(encoding="utf-8")
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    for path in EXAMPLES:
+        assert re.search(rf'run\("{path.stem}"', here), path
+        assert path.name in readme, path
