@@ -1,11 +1,11 @@
 """Train a small network on scikit-learn's handwritten digits with Cautious Adam.
 
-    python examples/quickstart.py [--epochs 30]
+    python examples/quickstart.py [epochs]
 
 Real data that comes with scikit-learn, nothing to download; writes quickstart.png.
 """
 
-import argparse
+import sys
 
 import matplotlib.pyplot as plt
 import torch
@@ -17,10 +17,7 @@ from tqdm import tqdm
 import torchzero as tz
 
 
-def main(arguments: list[str] | None = None) -> float:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=30)
-    epochs = parser.parse_args(arguments).epochs
+def main(epochs: int = 30) -> float:
     torch.manual_seed(0)
 
     # 1797 images of 8 by 8 pixels with values 0 to 16, a quarter of them held out
@@ -76,4 +73,4 @@ def main(arguments: list[str] | None = None) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

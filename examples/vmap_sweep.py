@@ -1,12 +1,12 @@
 """Train 64 networks at once, each with its own learning rate and its own start, by vmapping the whole training step.
 
-    python examples/vmap_sweep.py [--steps 300]
+    python examples/vmap_sweep.py [steps]
 
-The learning rate is a leaf of the module, so a sweep is `torch.vmap` over it: one batched program, no loop over runs.
-Writes vmap_sweep.png.
+The learning rate is a leaf of the module, so a sweep is `torch.vmap` over it. Writes vmap_sweep.png.
 """
 
-import argparse
+import sys
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -21,12 +21,11 @@ def spirals(n: int) -> tuple[Tensor, Tensor]:
     """Two interleaved spirals: points (2n, 2) and classes (2n,)."""
     t = torch.linspace(0.5, 3.0, n) * torch.pi
     arm = torch.stack([t * torch.cos(t), t * torch.sin(t)], dim=1) / 5
-    points = torch.cat([arm, -arm]) + 0.05 * torch.randn(2 * n, 2)
-    return points, torch.cat([torch.zeros(n), torch.ones(n)])
+    return torch.cat([arm, -arm]) + 0.05 * torch.randn(2 * n, 2), torch.cat([torch.zeros(n), torch.ones(n)])
 
 
 def start() -> dict[str, Tensor]:
-    """Weights of a 2-32-32-1 network for every run, drawn independently."""
+    """Weights of a 2-32-32-1 network for every run, drawn independently: each (64, ...)."""
     shapes = {"w1": (2, 32), "b1": (32,), "w2": (32, 32), "b2": (32,), "w3": (32, 1), "b3": (1,)}
     return {k: torch.randn(RUNS, *s) / s[0] ** 0.5 if k[0] == "w" else torch.zeros(RUNS, *s) for k, s in shapes.items()}
 
@@ -37,10 +36,7 @@ def logits(w: dict[str, Tensor], x: Tensor) -> Tensor:
     return (h @ w["w3"] + w["b3"])[:, 0]
 
 
-def main(arguments: list[str] | None = None) -> list[float]:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=300)
-    steps = parser.parse_args(arguments).steps
+def main(steps: int = 300) -> list[float]:
     torch.manual_seed(0)
     x, y = spirals(100)
     rates = torch.logspace(-4.5, 0.5, RUNS)  # (64,)
@@ -51,24 +47,23 @@ def main(arguments: list[str] | None = None) -> list[float]:
     def optimizer(lr: Tensor) -> tz.Module:
         return tz.Chain(tz.m.Adam(), tz.m.LR(lr))
 
-    def step(w: dict[str, Tensor], state: object, lr: Tensor) -> tuple[dict[str, Tensor], object]:
+    def step(w: dict[str, Tensor], state: Any, lr: Tensor) -> tuple[dict[str, Tensor], Any]:
         return optimizer(lr)(w, state, loss)
 
     w = start()
     state = torch.vmap(lambda w, lr: optimizer(lr).init(w))(w, rates)
-    train, evaluate = torch.vmap(step), torch.vmap(loss)
-    curves = [evaluate(w)]
+    curves = [torch.vmap(loss)(w)]
     for _ in range(steps):
-        w, state = train(w, state, rates)
-        curves.append(evaluate(w))
+        w, state = torch.vmap(step)(w, state, rates)
+        curves.append(torch.vmap(loss)(w))
     history = torch.stack(curves)  # (steps + 1, 64)
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     for i, color in enumerate(plt.cm.viridis(torch.linspace(0, 1, RUNS).numpy())):
         left.semilogy(history[:, i], color=color, linewidth=0.8)
-    left.set(xlabel="step", ylabel="loss", title="64 networks, coloured by learning rate", ylim=(1e-4, 10))
-    right.loglog(rates, history[-1], "o-", markersize=3)
+    left.set(xlabel="step", ylabel="loss", title="64 networks, coloured by learning rate", ylim=(history.min() / 2, 10))
     best = int(history[-1].argmin())
+    right.loglog(rates, history[-1], "o-", markersize=3)
     right.plot(rates[best], history[-1, best], "o", color="C3", label=f"best: {rates[best]:.3g}")
     right.set(xlabel="learning rate", ylabel=f"loss after {steps} steps", title="which learning rate?")
     right.legend()
@@ -79,4 +74,4 @@ def main(arguments: list[str] | None = None) -> list[float]:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

@@ -1,7 +1,7 @@
 """Every Python block of the README and the documentation runs, page by page, and every public module is documented.
 
-The blocks of a page share one namespace and run from top to bottom. `<!-- setup ... -->` holds code that a page needs and its
-reader does not. Blocks of `>>>` examples are checked as doctests.
+The blocks of a page share one namespace and run from top to bottom. `<!-- setup ... -->` holds code that a page needs
+and its reader does not. Blocks of `>>>` examples are checked as doctests.
 """
 
 import ast
@@ -18,7 +18,8 @@ import torch
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(
-    r"^(?P<indent>[ ]*)```[ ]*(?:python|py|pycon)\b[^\n]*\n(?P<code>.*?)^(?P=indent)```[ ]*$|^<!-- setup\n(?P<hidden>.*?)^-->",
+    r"^(?P<indent>[ ]*)```[ ]*(?:python|py|pycon)\b[^\n]*\n(?P<code>.*?)^(?P=indent)```[ ]*$"
+    r"|^<!-- setup\n(?P<hidden>.*?)^-->",
     re.DOTALL | re.MULTILINE,
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -51,7 +52,9 @@ def run_page(path: pathlib.Path, text: str) -> None:
     try:
         for block in blocks(text):
             if block.code.lstrip().startswith(">>>"):
-                examples = doctest.DocTestParser().get_doctest(block.code, namespace, path.name, str(path), block.line - 1)
+                examples = doctest.DocTestParser().get_doctest(
+                    block.code, namespace, path.name, str(path), block.line - 1
+                )
                 examples.globs = namespace  # get_doctest copies it; later blocks see what this one defines
                 report: list[str] = []
                 outcome = doctest.DocTestRunner(optionflags=FLAGS).run(examples, out=report.append, clear_globs=False)
@@ -75,7 +78,9 @@ def test_no_python_block_escapes():
     """As many blocks are run as there are opening fences that say Python."""
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
-        fences = len(re.findall(r"^\s*(?:```|~~~)\s*\{?\.?(?:python|py|pycon|python3)\b", text, re.MULTILINE | re.IGNORECASE))
+        fences = len(
+            re.findall(r"^\s*(?:```|~~~)\s*\{?\.?(?:python|py|pycon|python3)\b", text, re.MULTILINE | re.IGNORECASE)
+        )
         hidden = text.count("<!-- setup\n")
         assert len(blocks(text)) == fences + hidden, path
 

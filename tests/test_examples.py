@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import re
+from typing import Any
 
 import pytest
 
@@ -10,13 +11,14 @@ FOLDER = pathlib.Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
 
 
-def run(name: str, *arguments: str) -> object:
-    """Call `main` of an example with command line arguments."""
+def run(name: str, *size: int) -> Any:
+    """Call `main` of an example, smaller than by itself."""
     spec = importlib.util.spec_from_file_location(f"examples_{name}", FOLDER / f"{name}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main(list(arguments))
+    return module.main(*size)
 
 
 @pytest.fixture(autouse=True)
@@ -26,19 +28,19 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 
 def test_quickstart_learns_the_digits(tmp_path):
-    accuracy = run("quickstart", "--epochs", "20")
+    accuracy = run("quickstart", 20)
     assert accuracy >= 0.97
     assert (tmp_path / "quickstart.png").stat().st_size > 10_000
 
 
 def test_maml_learns_to_adapt(tmp_path):
-    before, after = run("maml_sinusoid", "--steps", "60")
+    before, after = run("maml_sinusoid", 60)
     assert after < 0.7 * before
     assert (tmp_path / "maml_sinusoid.png").stat().st_size > 10_000
 
 
 def test_vmap_sweep_trains_every_lane(tmp_path):
-    losses = run("vmap_sweep", "--steps", "40")
+    losses = run("vmap_sweep", 40)
     assert len(losses) == 64
     assert min(losses) < 0.1 * max(losses)
     assert (tmp_path / "vmap_sweep.png").stat().st_size > 10_000

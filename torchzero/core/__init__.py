@@ -14,3 +14,4 @@ from torchzero.core.transform import TensorwiseTransform as TensorwiseTransform
 from torchzero.core.transform import Transform as Transform
 from torchzero.core.var import Var as Var
 from torchzero.core.var import apply_update as apply_update
+from torchzero.core.vector import VectorTransform as VectorTransform

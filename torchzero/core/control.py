@@ -48,7 +48,8 @@ def while_loop(
 
     Under vmap every lane runs until none is active, finished lanes are frozen, and the loop ends with the last of
     them. Differentiable in reverse and forward mode: the steps taken are unrolled. Under `torch.compile` it becomes
-    torch's own while_loop, where tensors are passed through the carry and the loop is not differentiable.
+    torch's own while_loop, which is not differentiable, and whose functions may close over tensors, but not over
+    several that share storage: see `tree.own`.
 
     >>> import torchzero as tz
     >>> halve = lambda x: tz.while_loop(lambda x: x > 1, lambda x: x / 2, x, max_steps=100)

@@ -26,6 +26,9 @@ class ScheduledState(NamedTuple):
     own: Any  # the module's own state
 
 
+_PLAIN = (int, float, Tensor)
+
+
 def _is_schedule(x: Any) -> bool:
     return isinstance(x, Schedule)
 
@@ -108,10 +111,12 @@ class Module:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in ("init", "update", "apply", "step", "eval_params", "reset_for_online"):
+        for name in ("init", "update", "apply", "step", "eval_params", "reset_for_online", "operator", "evaluations"):
             if name in cls.__dict__:
                 setattr(cls, name, _resolve_in(cls.__dict__[name]))
         dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)
+        fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+        cls._hyper_names = tuple(f.name for f in fields if f.metadata.get("kind") == "hyper")
         register_dataclass_node(cls, _dynamic)
 
     def __post_init__(self) -> None:
@@ -193,18 +198,36 @@ class Module:
         """The state without what belongs to the previous evaluation, learned curvature kept."""
         return state
 
+    def operator(self, state: Any) -> Any:
+        """The curvature that this module has learned, as an operator on the ravelled parameters; None if it has none.
+
+        Raises:
+            RuntimeError: when two children have one, so that it is not clear which is meant.
+        """
+        found = {n: op for n, m in self.children().items() if (op := m.operator(self.child_state(state, n))) is not None}
+        if len(found) > 1:
+            raise RuntimeError(
+                f"{type(self).__name__}: several children model curvature: {', '.join(found)}; keep one of them here"
+            )
+        return next(iter(found.values()), None)
+
+    def evaluations(self, state: Any) -> Any:
+        """How often the last update evaluated the objective away from x0: a number, or a 0-d tensor where data decides."""
+        return sum(module.evaluations(self.child_state(state, name)) for name, module in self.children().items())
+
     def child_state(self, state: Any, name: str) -> Any:
         """The part of `state` that belongs to the child called `name` in `children()`."""
         raise TypeError(f"{type(self).__name__} must implement child_state(state, name) to have children with states")
 
     # ------------------------------------------------------------------ structure
 
-    @functools.cached_property
+    @property
     def _scheduled(self) -> bool:
+        # Not cached: functools' lock cannot be traced, and a copy may gain or lose a schedule.
         return any(
-            any(_is_schedule(x) for x in optree.tree_leaves(getattr(self, f.name), is_leaf=_is_schedule))
-            for f in dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
-            if f.metadata.get("kind") == "hyper" and not isinstance(getattr(self, f.name), int | float | Tensor)
+            any(_is_schedule(x) for x in optree.tree_leaves(value, is_leaf=_is_schedule))
+            for value in (getattr(self, name) for name in self._hyper_names)
+            if value is not None and not isinstance(value, _PLAIN)
         )
 
     def _at(self, k: Tensor) -> "Module":

@@ -24,6 +24,14 @@ class Objective:
         """The loss and its gradient, which has the structure of `params`."""
         raise TypeError(f"{type(self).__name__} cannot evaluate gradients")
 
+    def residuals(self, params: Tree) -> Tensor:
+        """What the objective returns before it is made one number: (m,), for a 0-d loss (1,)."""
+        raise TypeError(f"{type(self).__name__} cannot evaluate residuals")
+
+    def jacobian(self, params: Tree) -> tuple[Tensor, Tensor]:
+        """The residuals (m,) and their Jacobian (m, n) over all elements of `params`, ravelled in leaf order."""
+        raise TypeError(f"{type(self).__name__} cannot evaluate Jacobians")
+
     def hvp(self, params: Tree, v: Tree) -> Tree:
         """The Hessian at `params` times `v`."""
         raise TypeError(f"{type(self).__name__} cannot evaluate Hessian-vector products")
@@ -36,8 +44,10 @@ class Objective:
 class FunctionObjective(Objective):
     """An objective given as a function; derivatives by torch.func, so it nests under vmap, grad and compile.
 
+    A function that returns a vector r of residuals is minimised as least squares: its value is ½‖r‖².
+
     Args:
-        fn: params -> loss, a 0-d tensor.
+        fn: params -> loss, a 0-d tensor, or residuals, a tensor of any other shape.
 
     >>> f = FunctionObjective(lambda x: (x**2).sum())
     >>> f.hvp(torch.ones(2), torch.tensor([1.0, 0.0]))
@@ -50,19 +60,33 @@ class FunctionObjective(Objective):
         self.fn = fn
 
     def value(self, params: Tree) -> Tensor:
-        return self.fn(params)
+        return one_number(self.fn(params))
 
     def value_and_grad(self, params: Tree) -> tuple[Tensor, Tree]:
-        grad, value = torch.func.grad_and_value(self.fn)(params)
-        return value, grad
+        grad, value = torch.func.grad_and_value(self.value)(params)
+        return value, tree.own(grad)  # the gradients of sums are views of one number
+
+    def residuals(self, params: Tree) -> Tensor:
+        return self.fn(params).reshape(-1)
+
+    def jacobian(self, params: Tree) -> tuple[Tensor, Tensor]:
+        vector, unravel = tree.ravel(params)
+        r, pullback = torch.func.vjp(lambda x: self.residuals(unravel(x)), vector)
+        rows = torch.eye(r.numel(), dtype=r.dtype, device=r.device)
+        return r, torch.func.vmap(lambda row: pullback(row)[0])(rows)
 
     def hvp(self, params: Tree, v: Tree) -> Tree:
-        _, pullback = torch.func.vjp(torch.func.grad(self.fn), params)
-        return pullback(v)[0]
+        _, pullback = torch.func.vjp(torch.func.grad(self.value), params)
+        return tree.own(pullback(v)[0])
 
     def hessian(self, params: Tree) -> Tensor:
         vector, unravel = tree.ravel(params)
-        return torch.func.jacrev(torch.func.grad(lambda x: self.fn(unravel(x))))(vector)
+        return torch.func.jacrev(torch.func.grad(lambda x: self.value(unravel(x))))(vector)
+
+
+def one_number(out: Tensor) -> Tensor:
+    """A loss as it is, residuals r as ½‖r‖²."""
+    return out if out.ndim == 0 else 0.5 * (out * out).sum()
 
 
 def as_objective(objective: Any) -> Objective | None:

@@ -168,16 +168,16 @@ class TensorwiseTransform(Transform):
         params = spec.flatten_up_to(var.params)
         grads = spec.flatten_up_to(var.grad) if "grad" in self.needs else itertools.repeat(None, n)
         loss = var.loss if "value" in self.needs else None
-        memo: dict[Any, Any] = {}
+        known: Any = (None, None)
         states, outs = [], []
         for me, row, x, p, g in zip(self._per_leaf(u, n), rows, us, params, grads, strict=False):
             scalars = None
             if counted:
-                key = (id(me), id(row.t))
-                if key not in memo:
+                # Neighbours mostly share their count. (`is`, not id(): a compiled step would be guarded on the address.)
+                if known[0] is not me or known[1] is not row.t:
                     t = row.t + 1 if update else row.t
-                    memo[key] = t, me.scalars(t.to(torch.float64)), row.t
-                t, scalars, _ = memo[key]
+                    known = me, row.t, t, me.scalars(t.to(torch.float64))
+                t, scalars = known[2:]
             at = At(p, g, loss, scalars)
             if update and fields is not None:
                 old = row
@@ -196,14 +196,19 @@ class TensorwiseTransform(Transform):
         if not prefixed:
             return itertools.repeat(self, n)
         columns = [tree.spread(v, u) for v in prefixed.values()]
-        made: dict[tuple[Any, ...], TensorwiseTransform] = {}
-        out = []
+        out: list[TensorwiseTransform] = []
+        last: tuple[Any, ...] | None = None
         for values in zip(*columns, strict=True):
-            key = tuple(v if isinstance(v, int | float) else id(v) for v in values)
-            if key not in made:
-                made[key] = self.evolve(**dict(zip(prefixed, values, strict=True)))
-            out.append(made[key])
+            if last is not None and all(map(_same_value, last, values)):
+                out.append(out[-1])
+            else:
+                out.append(self.evolve(**dict(zip(prefixed, values, strict=True))))
+            last = values
         return out
+
+
+def _same_value(a: Any, b: Any) -> bool:
+    return a is b or (isinstance(a, int | float) and isinstance(b, int | float) and a == b)
 
 
 def _keep(new: Any, old: Any) -> Any:

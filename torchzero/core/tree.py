@@ -199,17 +199,26 @@ def scalar(tree: Tree, value: float) -> Tensor:
     return torch.full((), value, dtype=like.dtype, device=like.device)
 
 
+def own(tree: Tree) -> Tree:
+    """The same tree; while compiling, copies that share no storage with anything.
+
+    A compiled loop cannot close over two tensors of which one is a view of the other (a transpose, a slice, a reshape
+    and its source): pass those through here first.
+    """
+    return map(torch.clone, tree) if torch.compiler.is_compiling() else tree
+
+
 def ravel(tree: Tree) -> tuple[Tensor, Callable[[Tensor], Tree]]:
     """All elements as one vector in the promoted dtype, and the way back (each leaf in its own dtype)."""
     parts, spec = flatten(tree)
     if not parts:
         return torch.zeros(0), lambda vector: tree
-    vector = torch.cat([p.reshape(-1) for p in parts]) if len(parts) > 1 else parts[0].reshape(-1)
+    vector = torch.cat([p.reshape(-1) for p in parts]) if len(parts) > 1 else own(parts[0].reshape(-1))
     sizes = [p.numel() for p in parts]
 
     def unravel(flat: Tensor) -> Tree:
         pieces = torch.split(flat, sizes)
-        return unflatten(spec, [cast(x.reshape(p.shape), p) for x, p in zip(pieces, parts, strict=True)])
+        return own(unflatten(spec, [cast(x.reshape(p.shape), p) for x, p in zip(pieces, parts, strict=True)]))
 
     return vector, unravel
 

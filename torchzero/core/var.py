@@ -29,6 +29,8 @@ class Var:
         stop: modules after this one, at the same level, are skipped.
         skip_update: the parameters are left alone.
         should_terminate: some module found that the work is done.
+        accepted: loss and gradient at params - update, where some module has evaluated them; forgotten when a later
+            module changes the direction.
 
     `grad` and `loss` are evaluated when first asked for and remembered for this (objective, params).
 
@@ -44,6 +46,7 @@ class Var:
     __slots__ = (
         "_memo",
         "_update",
+        "accepted",
         "attrs",
         "objective",
         "params",
@@ -62,6 +65,7 @@ class Var:
     stop: Tensor | bool
     skip_update: Tensor | bool
     should_terminate: Tensor | bool
+    accepted: tuple[Tensor, Tree] | None
 
     def __init__(
         self,
@@ -93,6 +97,7 @@ class Var:
         write(self, "stop", stop)
         write(self, "skip_update", skip_update)
         write(self, "should_terminate", should_terminate)
+        write(self, "accepted", None)
         write(self, "_memo", {"grad": grad, "loss": loss})
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -109,6 +114,8 @@ class Var:
             "objective" in changes and changes["objective"] is not self.objective
         ):
             memo = {"grad": None, "loss": None}
+        if "update" in changes or "params" in changes:
+            write(new, "accepted", None)
         if "grad" in changes or "loss" in changes:
             memo = {**memo, **{k: changes.pop(k) for k in ("grad", "loss") if k in changes}}
         write(new, "_memo", memo)

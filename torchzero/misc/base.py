@@ -1,6 +1,7 @@
 """What the modules of this family share: children, filters, parts of the parameters, grafting, remembering."""
 
 import fnmatch
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,14 +13,14 @@ from torch import Tensor
 
 from torchzero.core import tree
 from torchzero.core import var as var_
-from torchzero.core.control import concrete
-from torchzero.core.metrics import metric, tree_metric
-from torchzero.core.module import Module
+from torchzero.core.control import concrete, cond
+from torchzero.core.hyper import Hyper, children, positive, static
+from torchzero.core.metrics import check_ord, metric, tree_metric
+from torchzero.core.module import Locality, Module
 from torchzero.core.objective import FunctionObjective, Objective
-from torchzero.core.safe import safe_div
-from torchzero.core.transform import At, TensorwiseTransform
+from torchzero.core.transform import At, TensorwiseTransform, Transform
 from torchzero.core.tree import Spec, Tree
-from torchzero.core.var import Var
+from torchzero.core.var import Var, apply_update
 
 Flag: TypeAlias = Tensor | bool
 
@@ -53,7 +54,7 @@ def publish(var: Var, outs: Iterable[Var]) -> Var:
     """`var` with what its children published: attributes, and the wish to skip or to terminate; their stops are theirs."""
     attrs, skip, terminate = dict(var.attrs), var.skip_update, var.should_terminate
     for out in outs:
-        attrs.update(out.attrs)
+        attrs.update({k: v for k, v in out.attrs.items() if k not in var.attrs or v is not var.attrs[k]})
         skip, terminate = either(skip, out.skip_update), either(terminate, out.should_terminate)
     return var.replace(attrs=attrs, skip_update=skip, should_terminate=terminate)
 
@@ -79,15 +80,108 @@ class Parent(Module):
         return state._replace(children={k: m.reset_for_online(state.children[k]) for k, m in kids.items()})
 
 
-def choose(index: Tensor, outs: Sequence[Callable[[], Var]]) -> Var:
-    """The Var that the thunk at `index` makes; where the index is batched or traced, all are made and one selected."""
-    flags = [concrete(index == i) for i in range(len(outs) - 1)]
-    if None not in flags:
-        return outs[flags.index(True) if True in flags else -1]()
-    out = outs[-1]()
-    for i in range(len(outs) - 1):
-        out = var_.where(index == i, outs[i](), out)
-    return out
+def keep(state: Any, var: Var) -> Any:
+    """The state as it is: what a child that is not run does."""
+    return state
+
+
+class ChoiceState(NamedTuple):
+    """State of a module that runs one of its children at a time."""
+
+    t: Tensor  # ()  updates absorbed
+    children: dict[str, Any]  # state of each child, by its name in children()
+
+
+def durations(owner: str, steps: Any, n: int) -> tuple[int, ...]:
+    """`n` durations from a number or a sequence of numbers."""
+    values = (steps,) * n if isinstance(steps, int) else tuple(steps)
+    for value in values:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{owner}(steps={steps!r}): every duration must be a whole number of at least 1")
+    if len(values) != n:
+        raise ValueError(f"{owner}(steps={steps!r}): {len(values)} durations were given and {n} are needed")
+    return values
+
+
+class Choice(Parent):
+    """Run one child at each step, chosen by the count of updates; the others' states stay as they are."""
+
+    links: tuple[Any, ...] = children()
+    steps: Any = static(1)
+
+    def index(self, k: Tensor) -> Tensor:
+        """Which child runs after `k` updates: 0-d integer."""
+        raise TypeError(f"{type(self).__name__} must implement index(k)")
+
+    def _chosen(self, index: Tensor) -> int | None:
+        flags = [concrete(index == i) for i in range(len(self.links))]
+        return None if None in flags else flags.index(True)
+
+    def init(self, params: Tree) -> ChoiceState:
+        return ChoiceState(tree.counter(params), self.init_children(params))
+
+    def update(self, state: ChoiceState, var: Var) -> ChoiceState:
+        index, states = self.index(state.t), {}
+        for i, (name, module) in enumerate(self.children().items()):
+            states[name] = cond(index == i, module.update, keep, state.children[name], var)
+        return ChoiceState(state.t + 1, states)
+
+    def apply(self, state: ChoiceState, var: Var) -> Var:
+        index, kids = self.index((state.t - 1).clamp_min(0)), self.children()
+        outs = [functools.partial(kids[name].apply, state.children[name], var) for name in kids]
+        chosen = self._chosen(index)
+        out = outs[-1 if chosen is None else chosen]()
+        if chosen is None:
+            for i, make in enumerate(outs[:-1]):
+                out = var_.where(index == i, make(), out)
+        return out.replace(stop=var.stop)
+
+    def step(self, state: ChoiceState, var: Var) -> tuple[ChoiceState, Var]:
+        chosen = self._chosen(self.index(state.t))
+        if chosen is None:
+            return super().step(state, var)
+        name = list(self.children())[chosen]
+        own, out = self.children()[name].step(state.children[name], var)
+        return ChoiceState(state.t + 1, {**state.children, name: own}), out.replace(stop=var.stop)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.links))}, steps={self.steps!r})"
+
+
+class InnerStepsState(NamedTuple):
+    """State of a module whose children take steps of their own."""
+
+    d: Tree  # like params  x0 minus the point that the inner steps reached
+    terminate: Tensor  # ()  bool: whether a child wished to end the work
+    children: dict[str, Any]  # state of each child, by its name in children()
+
+
+class InnerSteps(Parent):
+    """Let children take several real steps from x0; the direction leads to where they ended."""
+
+    needs = frozenset({"objective"})
+
+    def plan(self) -> list[str]:
+        """The names of the children, in the order in which they step."""
+        raise TypeError(f"{type(self).__name__} must implement plan()")
+
+    def init(self, params: Tree) -> InnerStepsState:
+        no = as_bool(False, params)
+        return InnerStepsState(tree.zeros_like(params), no, self.init_children(params))
+
+    def update(self, state: InnerStepsState, var: Var) -> InnerStepsState:
+        states, kids, terminate = dict(state.children), self.children(), False
+        at = var.replace(skip_update=False, stop=False)
+        point = var.params
+        for i, name in enumerate(self.plan()):
+            if i:
+                at = at.replace(params=point, objective=var.need_objective(self), update=None)
+            states[name], out = kids[name].step(states[name], at)
+            point, terminate = apply_update(out), either(terminate, out.should_terminate)
+        return InnerStepsState(tree.sub(var.params, point), as_bool(terminate, point), states)
+
+    def apply(self, state: InnerStepsState, var: Var) -> Var:
+        return var.replace(update=state.d, should_terminate=either(var.should_terminate, state.terminate))
 
 
 # ---------------------------------------------------------------------- filters
@@ -387,13 +481,16 @@ class Routed(Module):
 # ---------------------------------------------------------------------- grafting
 
 
-def graft(
-    direction: Tree, magnitude: Tree, tensorwise: bool, ord: float | str, eps: Any, strength: Any = 1
-) -> Tree:
-    """`direction` with the norm of `magnitude`: d (1 + s (‖m‖ / max(‖d‖, ε) - 1)), per tensor or over all of them."""
+def at_least(x: Tensor, low: Any) -> Tensor:
+    """max(x, low) for a number or a tensor."""
+    return x.clamp_min(low) if isinstance(low, int | float) else torch.maximum(x, low.to(x.dtype))
+
+
+def graft(direction: Tree, magnitude: Tree, tensorwise: bool, ord: float | str, eps: Any, strength: Any = 1) -> Tree:
+    """`direction` with the size of `magnitude`: d (1 + s (‖m‖ / max(‖d‖, ε) - 1)), per tensor or over all of them."""
 
     def rescale(d: Tensor, of_d: Tensor, of_m: Tensor, eps: Any, strength: Any) -> Tensor:
-        ratio = of_m / torch.clamp_min(of_d, eps) if isinstance(eps, int | float) else of_m / torch.maximum(of_d, eps)
+        ratio = of_m / at_least(of_d, eps)
         return tree.cast(d * (1 + strength * (ratio - 1)), d)
 
     if tensorwise:
@@ -401,6 +498,29 @@ def graft(
         return tree.zipmap(rescale, direction, of_d, of_m, eps, strength)
     of_d, of_m = tree_metric(direction, ord), tree_metric(magnitude, ord)
     return tree.zipmap(lambda d, e, s: rescale(d, of_d, of_m, e, s), direction, eps, strength)
+
+
+class Grafting(Transform):
+    """Give one tree the size of another, both among direction, gradient and parameters."""
+
+    tensorwise: bool = static(False)
+    ord: float | str = static(2)
+    eps: Hyper = positive(1e-6)
+
+    @property
+    def locality(self) -> Locality:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return "tensor" if self.tensorwise else "global"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ord(type(self).__name__, "ord", self.ord)
+
+    def pair(self, u: Tree, var: Var) -> tuple[Tree, Tree]:
+        """What gives the direction, and what gives the size."""
+        raise TypeError(f"{type(self).__name__} must implement pair(u, var)")
+
+    def apply_tree(self, state: Any, u: Tree, var: Var) -> Tree:
+        return graft(*self.pair(u, var), self.tensorwise, self.ord, self.eps)
 
 
 # ---------------------------------------------------------------------- remembering the step before
@@ -438,8 +558,3 @@ class Last(TensorwiseTransform):
 
     def apply_tensor(self, state: LastState, u: Tensor, at: At) -> Tensor:
         return self.combine(state.last, state.before)
-
-
-def quotient(a: Tensor, b: Tensor) -> Tensor:
-    """a / b, and 0 where b is 0."""
-    return safe_div(a, b)

@@ -18,7 +18,7 @@ from torchzero.core.var import Var
 
 
 def power(base: Any, exponent: Any) -> Any:
-    """base ** exponent; where the base is 0 and the exponent below 1, the derivative is 0 instead of infinite."""
+    """Base ** exponent; where the base is 0 and the exponent below 1, the derivative is 0 instead of infinite."""
     if not isinstance(base, Tensor) or not differentiated(base):
         return base**exponent
     singular = (base == 0) & (exponent < 1)
@@ -79,12 +79,15 @@ class OperationBase(TensorwiseTransform):
 
     Operands are the fields declared with `child` or `children`. Each operand that is a module is run on the incoming
     direction; none sees what another made of it, but the loss and the gradient that one evaluates are known to all.
-    Numbers and 0-d tensors are operands as they are. Only directions are taken from operands, and the wish to terminate.
+    Numbers and 0-d tensors are operands as they are. Of an operand's result, the direction is used and its wish to
+    terminate is heard.
     """
 
     locality = "elementwise"
 
-    transform: ClassVar[Any]  # the formula, a function of one tensor or number for each operand
+    def transform(self, *args: Any, **kwargs: Any) -> Any:
+        """The formula, of one tensor, number or None for each operand."""
+        raise TypeError(f"{type(self).__name__} must implement transform")
 
     def operands(self) -> dict[str, Any]:
         """Every operand by name, modules and numbers alike; those of a tuple are called name[i]."""
@@ -123,7 +126,8 @@ class OperationBase(TensorwiseTransform):
         if not kids:
             return super().step(state, var)
         ran = {name: kid.step(state.children[name], var) for name, kid in kids.items()}
-        return Nested(state.own, {name: s for name, (s, _) in ran.items()}), self._combine(var, {k: v for k, (_, v) in ran.items()})
+        states, outs = ({name: pair[i] for name, pair in ran.items()} for i in (0, 1))
+        return Nested(state.own, states), self._combine(var, outs)
 
     def _combine(self, var: Var, outs: dict[str, Var]) -> Var:
         u = var.update
@@ -189,8 +193,8 @@ class MultiOperationBase(OperationBase):
     def _need_a_module(self) -> None:
         if not any(isinstance(x, Module) for x in self.operands().values()):
             raise ValueError(
-                f"{type(self).__name__}({', '.join(map(repr, self.operands().values()))}): at least one operand must be a "
-                "module; for a constant direction use Fill"
+                f"{type(self).__name__}({', '.join(map(repr, self.operands().values()))}): at least one operand must "
+                "be a module; for a constant direction use Fill"
             )
 
     def transform_tensor(self, u: Tensor, *operands: Any) -> Tensor:
@@ -203,6 +207,7 @@ class ReduceOperationBase(MultiOperationBase):
     $$ d = f(A_1(u), \dots, A_n(u)) $$
 
     A subclass gives `transform(*inputs)`, as for `MultiOperationBase`. Numbers and modules may be mixed in any order.
+    The class argument `init=False` lets type checkers see that the constructor is inherited.
 
     Args:
         inputs: modules, sequences of modules, numbers or 0-d tensors.
@@ -212,7 +217,7 @@ class ReduceOperationBase(MultiOperationBase):
 
     >>> import torch, torchzero as tz
     >>> from torchzero.ops import ReduceOperationBase
-    >>> class Range(ReduceOperationBase):
+    >>> class Range(ReduceOperationBase, init=False):
     ...     "d = max A(u) - min A(u)"
     ...     def transform(self, *inputs):
     ...         return torch.stack(inputs).amax(0) - torch.stack(inputs).amin(0)
@@ -222,6 +227,12 @@ class ReduceOperationBase(MultiOperationBase):
     """
 
     inputs: tuple[Any, ...] = children(operand=True)
+
+    def __init_subclass__(cls, init: bool = False, **kwargs: Any) -> None:
+        # a dataclass would get an __init__ of its own, with the fields for arguments; `init=False` tells type checkers
+        if not init and "__init__" not in cls.__dict__:
+            cls.__init__ = super(cls, cls).__init__  # pyright: ignore[reportAttributeAccessIssue]
+        super().__init_subclass__(**kwargs)
 
     def __init__(self, *inputs: Any) -> None:
         self._write("inputs", inputs)

@@ -59,8 +59,8 @@ class CustomUnaryOperation(TensorwiseTransform):
 
     Args:
         name: abs, sign, neg, reciprocal, square, sqrt, the trigonometric and hyperbolic functions and their inverses,
-            exp, exp2, expm1, log, log1p, log2, log10, erf, erfc, sigmoid, floor, ceil, round, trunc, frac, copy (u as it
-            is) or zero.
+            exp, exp2, expm1, log, log1p, log2, log10, erf, erfc, sigmoid, floor, ceil, round, trunc, frac, copy (u as
+            it is) or zero.
 
     Raises:
         ValueError: for a name that is none of these.

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from torchzero.core import tree
 from torchzero.core.hyper import Hyper, nonnegative, number, static
+from torchzero.core.module import Locality
+from torchzero.core.safe import safe_div
 from torchzero.core.transform import Transform
 from torchzero.core.tree import Tree
 from torchzero.core.var import Var
@@ -23,7 +25,7 @@ class Rescale(Transform):
         min: where the smallest element goes; None to leave it free.
         max: where the largest element goes; None to leave it free.
         tensorwise: take the extrema of each tensor instead of those of all tensors together.
-        eps: added to the width of u; at least 0.
+        eps: added to the width of u; at least 0. At 0 a constant direction becomes min everywhere.
 
     Raises:
         ValueError: for a negative eps, or when neither end is given.
@@ -43,10 +45,10 @@ class Rescale(Transform):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.min is None and self.max is None:
-            raise ValueError("Rescale(min=None, max=None): give at least one of the two; to change nothing use Identity")
+            raise ValueError("Rescale(min=None, max=None): give at least one; to change nothing use Identity")
 
     @property
-    def locality(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def locality(self) -> Locality:  # pyright: ignore[reportIncompatibleVariableOverride]
         """How far an output element sees."""
         return "tensor" if self.tensorwise else "global"
 
@@ -77,4 +79,4 @@ def _affine(u: Tensor, low: Tensor, high: Tensor, start: Any, end: Any, eps: Any
         return u + (end - high)
     if isinstance(end, _Free):
         return u + (start - low)
-    return (end - start) / (high - low + eps) * (u - low) + start
+    return safe_div(end - start + torch.zeros_like(low), high - low + eps) * (u - low) + start

@@ -18,8 +18,8 @@ class UnaryLambda(Transform):
     $$ [d_1, \dots, d_n] = f([u_1, \dots, u_n]) $$
 
     Args:
-        fn: list of tensors -> as many tensors of the same shapes, in the order of the parameters. It must be pure: return
-            new tensors and leave those it is given alone. A named function rather than a lambda can be pickled.
+        fn: list of tensors -> as many tensors of the same shapes, in the order of the parameters. It must be pure:
+            return new tensors and leave those it is given alone. A named function rather than a lambda can be pickled.
 
     Raises:
         TypeError: when fn cannot be called.
@@ -44,5 +44,5 @@ class UnaryLambda(Transform):
         us, spec = tree.flatten(u)
         out = list(self.fn(us))
         if len(out) != len(us):
-            raise ValueError(f"UnaryLambda(fn={self.fn!r}): was given {len(us)} tensors and must return as many; got {len(out)}")
+            raise ValueError(f"UnaryLambda(fn={self.fn!r}): must return {len(us)} tensors, as given; got {len(out)}")
         return tree.unflatten(spec, out)

@@ -17,8 +17,8 @@ class UnaryParameterwiseLambda(TensorwiseTransform):
     For different functions on different parameters, give each group of parameters a module of its own.
 
     Args:
-        fn: tensor -> tensor of the same shape. It must be pure: return a new tensor and leave the one it is given alone. A
-            named function rather than a lambda can be pickled.
+        fn: tensor -> tensor of the same shape. It must be pure: return a new tensor and leave the one it is given
+            alone. A named function rather than a lambda can be pickled.
 
     Raises:
         TypeError: when fn cannot be called.

@@ -1,1 +1,5 @@
-"""The smoothing family."""
+"""Smoothing: modules that smooth the update or the objective."""
+
+from torchzero.smoothing.laplacian_smoothing import LaplacianSmoothing as LaplacianSmoothing
+
+# Aliases: {}

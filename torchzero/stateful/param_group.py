@@ -28,7 +28,10 @@ class ParamGroup(dict):  # type: ignore[type-arg]
     def __missing__(self, key: Any) -> Any:
         if self._is_alias(key):
             return (self["beta1"], self["beta2"])
-        return self.fallback[key]
+        if key in self.fallback:
+            return self.fallback[key]
+        remedy = "; add tz.m.LR to the chain" if key == "lr" else ""
+        raise KeyError(f"param_groups: no module has a setting called {key!r}{remedy}")
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if self._is_alias(key):

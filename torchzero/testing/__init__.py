@@ -3,7 +3,9 @@
 try:
     import hypothesis as _hypothesis
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("torchzero.testing needs hypothesis: pip install torchzero[test]", name="hypothesis") from error
+    raise ModuleNotFoundError(
+        "torchzero.testing needs hypothesis: pip install torchzero[test]", name="hypothesis"
+    ) from error
 del _hypothesis
 
 from torchzero.testing import strategies as strategies

@@ -25,7 +25,7 @@ def _law(name: str) -> Law:
 def applies(module: Module, law: str) -> str:
     """Why a law says nothing about this module; the empty string when it applies.
 
-    >>> import torchzero as tz
+    >>> import torchzero as tz, torchzero.testing
     >>> tz.testing.applies(tz.m.LR(0.1), "vmap")
     ''
     """
@@ -45,7 +45,7 @@ def check_law(module: Module, law: str, *, max_examples: int | None = None, dera
         LawError: an AssertionError that names module, law, and what differed.
         ValueError: if there is no such law.
 
-    >>> import torchzero as tz
+    >>> import torchzero as tz, torchzero.testing
     >>> tz.testing.check_law(tz.m.LR(0.1), "pure")
     """
     rule = _law(law)
@@ -104,7 +104,7 @@ def check_module(
         LawError: for the first law that is broken.
         ValueError: for an unknown law.
 
-    >>> import torchzero as tz
+    >>> import torchzero as tz, torchzero.testing
     >>> tz.testing.check_module(tz.m.LR(0.1), laws=["pure", "stable", "step"])
     """
     excused = {exempt} if isinstance(exempt, str) else set(exempt)

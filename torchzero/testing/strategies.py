@@ -105,9 +105,7 @@ def structures(draw: Any, min_leaves: int = 1, max_leaves: int = 3) -> Tree:
 
 
 @st.composite
-def trees(
-    draw: Any, leaves: st.SearchStrategy[Tensor] | None = None, min_leaves: int = 1, max_leaves: int = 3
-) -> Tree:
+def trees(draw: Any, leaves: st.SearchStrategy[Tensor] | None = None, min_leaves: int = 1, max_leaves: int = 3) -> Tree:
     """A tree of tensors: a dict, list or tuple, nested or not, or a single tensor."""
     leaf = tensors() if leaves is None else leaves
     return tree.map(lambda _: draw(leaf), draw(structures(min_leaves, max_leaves)))

@@ -1,1 +1,5 @@
-"""The wrappers family."""
+"""Wrappers: foreign optimizers as modules."""
+
+from torchzero.wrappers.wrap import Wrap as Wrap
+
+# aliases: {}

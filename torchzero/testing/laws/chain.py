@@ -64,16 +64,24 @@ def check(module: Module, draw: Draw) -> None:
 
     alone = _results(module, run)
     if not _stops(module, run):  # `stop` is about the modules after this one at the same level: it does not pass walls
-        neutral = {"Chain(m)": Chain(module), "Chain(Chain(), m)": Chain(Chain(), module), "Chain(m, Chain())": Chain(module, [])}
+        neutral = {
+            "Chain(m)": Chain(module),
+            "Chain(Chain(), m)": Chain(Chain(), module),
+            "Chain(m, Chain())": Chain(module, []),
+        }
         for name, chained in neutral.items():
             same_bits(f"{name} against m alone", _results(chained, run), alone)
         by_hand = _updates(_by_hand((a, module, b), run))
-        same_bits(f"Chain({a}, m, {b}) against running them by hand", _updates(_results(Chain(a, module, b), run)), by_hand)
+        same_bits(
+            f"Chain({a}, m, {b}) against running them by hand", _updates(_results(Chain(a, module, b), run)), by_hand
+        )
         left, right = Chain(Group(Chain(a, module)), b), Chain(a, Group(Chain(module, b)))
         same_bits(f"(({a}, m), {b}) against running them by hand", _updates(_results(left, run)), by_hand)
         same_bits(f"({a}, (m, {b})) against running them by hand", _updates(_results(right, run)), by_hand)
         twice = _updates(_by_hand((module, b, module), run))
-        same_bits(f"Chain(m, {b}, m) against running them by hand", _updates(_results(Chain(module, b, module), run)), twice)
+        same_bits(
+            f"Chain(m, {b}, m) against running them by hand", _updates(_results(Chain(module, b, module), run)), twice
+        )
     chained = Chain(a, module, b)
     same_bits(f"Chain({a}, m, {b}): update and apply against step", _apart(chained, run), _results(chained, run))
 

@@ -10,7 +10,7 @@ from torchzero.testing.differences import close
 from torchzero.testing.hyperparameters import Site, nearby, replace, sites
 from torchzero.testing.laws.law import Draw, Law
 from torchzero.testing.running import is_random, locality, unroll
-from torchzero.testing.strategies import Key, Run, needs, runs
+from torchzero.testing.strategies import Key, Run, runs
 
 # A value for each leaf, and one value for a subtree.
 SKELETON = {"a": [Key(0), Key(1)], "b": Key(2)}
@@ -50,7 +50,14 @@ def check(module: Module, draw: Draw) -> None:
     skeleton = st.just(SKELETON)
     shape = st.sampled_from([(2, 3), (3,), (), (2, 2)])
     run = draw(
-        runs(module, shape=shape, structure=skeleton, dtype=st.just(torch.float64), kinds=("ordinary",), layouts=("contiguous",))
+        runs(
+            module,
+            shape=shape,
+            structure=skeleton,
+            dtype=st.just(torch.float64),
+            kinds=("ordinary",),
+            layouts=("contiguous",),
+        )
     )
     wanted = _updates(module, run)
     alone = locality(module) != "global" and not is_random(module) and run.objective is None
@@ -65,5 +72,6 @@ def _inapplicable(module: Module) -> str:
     return "" if _own(module) else "it has no numeric hyperparameters"
 
 
-LAW = Law("a prefix tree of hyperparameters is leaf by leaf: each leaf is treated with its own value", check, 2, _inapplicable)
-_ = needs
+LAW = Law(
+    "a prefix tree of hyperparameters is leaf by leaf: each leaf is treated with its own value", check, 2, _inapplicable
+)

@@ -33,4 +33,6 @@ def check(module: Module, draw: Draw) -> None:
     same_signature("the state after reset_for_online", module.reset_for_online(state), first)
 
 
-LAW = Law("structure, shape, dtype and device of the state never change; the direction has those of the parameters", check)
+LAW = Law(
+    "structure, shape, dtype and device of the state never change; the direction has those of the parameters", check
+)

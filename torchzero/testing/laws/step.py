@@ -28,4 +28,7 @@ def check(module: Module, draw: Draw) -> None:
     same_bits("update and then step, against two updates and then apply", visible(through[1]), emitted)
 
 
-LAW = Law("step is update and then apply; applying twice is applying once, and the state after apply is the state before", check)
+LAW = Law(
+    "step is update and then apply; applying twice is applying once, and the state after apply is the state before",
+    check,
+)

@@ -25,7 +25,9 @@ def _lists(updates: Sequence[Tree]) -> list[list[Tensor]]:
 def _nested_is_flat(module: Module, run: Run, updates: list[list[Tensor]]) -> None:
     spec = tree.flatten(run.params[0])[1]
     flat = run.moved(tree.leaves, lambda leaves: tree.unflatten(spec, leaves))
-    same_bits("leaves as a flat list, against the nested tree: direction", _lists(unroll(module, flat).updates), updates)
+    same_bits(
+        "leaves as a flat list, against the nested tree: direction", _lists(unroll(module, flat).updates), updates
+    )
 
 
 def _permuted(module: Module, run: Run, updates: list[list[Tensor]], order: Sequence[int]) -> None:

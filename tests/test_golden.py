@@ -1,0 +1,39 @@
+"""Trajectories recorded from other implementations are met, by the functional run and by Modular."""
+
+import pytest
+
+from tests import golden
+from tests.registry import exists, names_in
+
+# Names in the records that no module has yet. Their families are later work.
+LATER = {
+    "line_search": {
+        "AdaptiveBisection",
+        "ArmijoLS",
+        "Backtracking",
+        "GridLineSearch",
+        "ScipyMinimizeScalar",
+        "StrongWolfe",
+    },
+}
+
+RECORDS = {
+    key: record for key, record in golden.records().items() if all(exists(name) for name in names_in(record["chain"]))
+}
+
+
+def test_the_records_left_out_are_those_of_later_families() -> None:
+    missing = {n for r in golden.records().values() for n in names_in(r["chain"]) if not exists(n)}
+    assert missing == set().union(*LATER.values())
+
+
+@pytest.mark.parametrize("key", sorted(RECORDS))
+def test_functional_run_meets_the_record(key: str) -> None:
+    record = RECORDS[key]
+    assert golden.worst_error(record, golden.run_functional(record)) <= 1
+
+
+@pytest.mark.parametrize("key", sorted(RECORDS))
+def test_modular_meets_the_record(key: str) -> None:
+    record = RECORDS[key]
+    assert golden.worst_error(record, golden.run_modular(record)) <= 1
