@@ -26,15 +26,17 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.examples: $(VENV)/.created $(SETUP)
-	$(INSTALL) -e '.[examples]'
+	@echo "Installing into $(VENV): a few minutes the first time"
+	@$(INSTALL) -e '.[examples]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.created $(SETUP)
-	$(INSTALL) -e '.[test]'
+	@echo "Installing into $(VENV): a few minutes the first time"
+	@$(INSTALL) -e '.[test]'
 	@touch $@ $(VENV)/.examples
 
 $(VENV)/.docs: $(VENV)/.test $(SETUP)
-	$(INSTALL) -e '.[test,docs]'
+	@$(INSTALL) -e '.[test,docs]'
 	@touch $@
 
 quickstart: $(VENV)/.examples
@@ -59,10 +61,10 @@ doctest: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) -q --doctest-modules torchzero
 
 docs: $(VENV)/.docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 serve: $(VENV)/.docs
-	$(BIN)/mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 clean:
 	rm -rf $(VENV) site build dist .pytest_cache .ruff_cache .hypothesis

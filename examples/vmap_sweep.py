@@ -61,7 +61,8 @@ def main(steps: int = 300) -> list[float]:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     for i, color in enumerate(plt.cm.viridis(torch.linspace(0, 1, RUNS).numpy())):
         left.semilogy(history[:, i], color=color, linewidth=0.8)
-    left.set(xlabel="step", ylabel="loss", title="64 networks, coloured by learning rate", ylim=(history.min() / 2, 10))
+    left.set(xlabel="step", ylabel="loss", title="64 networks, coloured by learning rate")
+    left.set_ylim(history.min().item() / 2, 10)
     best = int(history[-1].argmin())
     right.loglog(rates, history[-1], "o-", markersize=3)
     right.plot(rates[best], history[-1, best], "o", color="C3", label=f"best: {rates[best]:.3g}")

@@ -57,22 +57,30 @@ def oracles() -> dict[str, Oracle]:
     return {name: oracle for _, name, oracle in _tables("oracles.py", "ORACLES")}
 
 
+def _names() -> Iterator[tuple[str, Any]]:
+    for name, value in vars(tz.m).items():
+        if not name.startswith("_") and callable(value) and not isinstance(value, ModuleType):
+            yield name, value
+
+
+def file_of(thing: Any) -> pathlib.Path:
+    """The source file of a class or function."""
+    return pathlib.Path(inspect.getfile(thing))
+
+
 def public() -> dict[str, Any]:
-    """The modules (and functions that make modules) of `tz.m`, aliases excluded."""
-    return {
-        name: value
-        for name, value in vars(tz.m).items()
-        if not name.startswith("_") and callable(value) and not isinstance(value, ModuleType) and value.__name__ == name
-    }
+    """The modules of `tz.m`, and functions that make modules; neither aliases nor what is only there to subclass."""
+    return {name: x for name, x in _names() if x.__name__ == name and file_of(x).stem != "base"}
+
+
+def bases() -> dict[str, Any]:
+    """The classes of `tz.m` that are there to be subclassed: those in a family's base.py."""
+    return {name: x for name, x in _names() if x.__name__ == name and file_of(x).stem == "base"}
 
 
 def aliases() -> dict[str, Any]:
     """Other names of things in `tz.m`."""
-    return {
-        name: value
-        for name, value in vars(tz.m).items()
-        if not name.startswith("_") and callable(value) and not isinstance(value, ModuleType) and value.__name__ != name
-    }
+    return {name: x for name, x in _names() if x.__name__ != name}
 
 
 def instances() -> Iterator[tuple[str, Callable[[], tz.Module], Row]]:
@@ -146,11 +154,6 @@ def table() -> str:
     lines += [f"{name:{width}}  has no row" for name in missing]
     lines += ["", *(f"[{i}] {text}" for text, i in notes.items())]
     return "\n".join(lines)
-
-
-def file_of(thing: Any) -> pathlib.Path:
-    """The source file of a class or function."""
-    return pathlib.Path(inspect.getfile(thing))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ and its reader does not. Blocks of `>>>` examples are checked as doctests.
 
 import ast
 import doctest
+import importlib.util
 import pathlib
 import re
 import sys
@@ -14,6 +15,9 @@ from typing import NamedTuple
 
 import pytest
 import torch
+
+import torchzero as tz
+from tests import registry
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -91,5 +95,35 @@ def test_a_wrong_block_is_reported_at_its_line():
     with pytest.raises(ZeroDivisionError) as caught:
         run_page(page, "text\n\n```python\nx = 1\nx / 0\n```\n")
     assert caught.traceback[-1].lineno == 4  # counted from 0
-    with pytest.raises(AssertionError, match="Expected:\n    2"):
+    with pytest.raises(AssertionError, match=r"Expected:\n *2"):
         run_page(page, "```pycon\n>>> 1\n2\n```\n")
+
+
+@pytest.fixture(scope="module")
+def generated():
+    spec = importlib.util.spec_from_file_location("docs_hook", ROOT / "scripts" / "docs_hook.py")
+    assert spec is not None
+    assert spec.loader is not None
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    return hook.pages()
+
+
+def test_the_catalogue_and_the_api_list_every_public_module(generated):
+    for name, value in registry.public().items():
+        family = value.__module__.split(".")[1]
+        anchor = f"{value.__module__}.{name}"
+        assert f"[`{name}`](api/{family}.md#{anchor})" in generated["catalogue.md"]
+        assert f"::: {anchor}\n" in generated[f"api/{family}.md"]
+
+
+def test_older_names_are_importable_or_in_the_migration_guide(generated):
+    page = (ROOT / "docs" / "migration.md").read_text(encoding="utf-8")
+    gone = page.split("## Names of modules that this version does not have")[1]
+    rows = [line.split("|")[1] for line in gone.splitlines() if line.startswith("| `")]
+    names = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert len(names) > 15
+    for name in names:
+        assert not hasattr(tz.m, name), f"{name} is importable: take it out of the list"
+    for name in registry.aliases():
+        assert f"| `{name}` |" in generated["catalogue.md"]

@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ def run(name: str, *size: int) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # a compiled step looks its functions' module up
     spec.loader.exec_module(module)
     return module.main(*size)
 

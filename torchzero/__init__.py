@@ -2,6 +2,7 @@
 
 from torchzero import core as core
 from torchzero import m as m
+from torchzero import schedules as schedules
 from torchzero.core import Chain as Chain
 from torchzero.core import Chainable as Chainable
 from torchzero.core import FunctionObjective as FunctionObjective

@@ -29,6 +29,8 @@ def test_accepts_what_the_constructor_accepts():
     opt = tz.Modular([a], tz.m.LR(1.0))
     opt.add_param_group({"params": b})
     opt.add_param_group({"params": [("c", c), ("d", d)], "lr": 0.5})
+    opt.add_param_group({"params": net()})
+    assert opt.param_groups[3]["param_names"] == ["0.weight", "0.bias", "2.weight", "2.bias"]
     assert opt.param_groups[2]["param_names"] == ["c", "d"]
     fixed_gradients([a, b, c, d], 0)
     before = values([a, b, c, d])

@@ -3,7 +3,7 @@
 import torch
 
 import torchzero as tz
-from tests.stateful.toys import BestOf, Mean, close, closure_for, equal, net, train, values
+from tests.stateful.toys import BestOf, Mean, Vector, close, closure_for, equal, net, train, values
 
 
 def freeze_and_thaw(opt, model):
@@ -71,3 +71,35 @@ def test_freezing_with_closures():
     model[2].requires_grad_(True)
     opt.step(closure_for(opt, model, 2))
     assert not equal(model[2], before)
+
+
+def test_a_module_over_one_vector_keeps_what_it_has_seen_and_frozen_parameters_stay():
+    model, reference = net(), net()
+    opt = tz.Modular(model.parameters(), Vector(), tz.m.LR(0.1))
+    other = torch.optim.SGD(reference.parameters(), lr=0.1, momentum=0.9)
+    for m, o in ((model, opt), (reference, other)):
+        train(o, m, 2)
+        m[0].requires_grad_(False)
+        train(o, m, 2, start=2)
+    close(model, reference)
+    assert [int(opt.state[p]["step"]) for p in model.parameters()] == [2, 2, 4, 4]
+    thawed = net()
+    thawed.load_state_dict(model.state_dict())
+    fresh = tz.Modular(thawed.parameters(), Vector(), tz.m.LR(0.1))
+    fresh.load_state_dict(opt.state_dict())
+    model[0].requires_grad_(True)
+    train(opt, model, 2, start=4)
+    train(fresh, thawed, 2, start=4)
+    assert equal(model, thawed)
+
+
+def test_a_module_over_one_vector_starts_afresh_when_the_vector_grows():
+    model, reference = net(), net()
+    model[0].requires_grad_(False)
+    opt = tz.Modular(model.parameters(), Vector(), tz.m.LR(0.1))
+    train(opt, model, 2)
+    reference.load_state_dict(model.state_dict())
+    model[0].requires_grad_(True)
+    train(opt, model, 3)
+    train(tz.Modular(reference.parameters(), Vector(), tz.m.LR(0.1)), reference, 3)
+    assert equal(model, reference)

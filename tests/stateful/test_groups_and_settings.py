@@ -4,7 +4,20 @@ import pytest
 import torch
 
 import torchzero as tz
-from tests.stateful.toys import Both, Epsilon, Halving, Momentum, close, equal, fixed_gradients, leaves, net, train, values
+from tests.stateful.toys import (
+    Both,
+    Epsilon,
+    Halving,
+    Momentum,
+    close,
+    equal,
+    fixed_gradients,
+    leaves,
+    loss_of,
+    net,
+    train,
+    values,
+)
 
 
 def test_faq_groups_have_their_own_lr_and_eps():
@@ -19,14 +32,14 @@ def test_faq_groups_have_their_own_lr_and_eps():
 
 def test_group_values_are_the_same_bits_as_separate_optimizers():
     model, reference = net(), net()
-    groups = [{"params": model[0].parameters(), "lr": 0.3, "beta1": 0.5}, {"params": model[2].parameters(), "weight_decay": 0.1}]
+    groups = [
+        {"params": model[0].parameters(), "lr": 0.3, "beta1": 0.5},
+        {"params": model[2].parameters(), "weight_decay": 0.1},
+    ]
     train(tz.Modular(groups, tz.m.Adam(), tz.m.LR(0.1), tz.m.WeightDecay(0.01)), model, 4)
     first = tz.Modular(reference[0].parameters(), tz.m.Adam(beta1=0.5), tz.m.LR(0.3), tz.m.WeightDecay(0.01))
     second = tz.Modular(reference[2].parameters(), tz.m.Adam(), tz.m.LR(0.1), tz.m.WeightDecay(0.1))
     for i in range(4):
-        train(first, reference, 0)
-        from tests.stateful.toys import loss_of
-
         loss_of(reference, i).backward()
         first.step()
         second.step()
@@ -130,6 +143,18 @@ def test_tensor_settings_of_one_group_are_not_those_of_another():
     assert opt.param_groups[1]["lr"] == torch.tensor(0.1)
 
 
+def test_tensor_settings_of_one_module_are_not_those_of_another():
+    params = leaves((2,))
+    opt = tz.Modular(params, Epsilon(torch.tensor(1.0)), Epsilon(torch.tensor(2.0)), tz.m.LR(torch.tensor(1.0)))
+    params[0].grad, before = torch.zeros_like(params[0]), values(params)[0]
+    opt.step()
+    torch.testing.assert_close(before - params[0].detach(), torch.full_like(before, 3.0))
+    opt.param_groups[0]["eps"] = 4.0
+    before = values(params)[0]
+    opt.step()
+    torch.testing.assert_close(before - params[0].detach(), torch.full_like(before, 8.0))
+
+
 def test_a_schedule_is_a_setting():
     params = leaves((2,))
     opt = tz.Modular(params, tz.m.LR(Halving(0.4)))
@@ -158,3 +183,14 @@ def test_a_hyperparameter_may_be_a_tree_of_one_value_per_parameter():
     opt.step()
     for p, x, c in zip(params, before, lr, strict=True):
         torch.testing.assert_close(x - p.detach(), c * p.grad)
+
+
+def test_one_value_per_parameter_and_a_group_that_says_otherwise():
+    a, b, c = leaves((2,), (3,), (1,))
+    lr = tz.tree.Leaves([0.5, 0.25, 0.125], ("0", "1", "2"))
+    opt = tz.Modular([{"params": [a]}, {"params": [b], "lr": 2.0}, {"params": [c]}], tz.m.LR(lr))
+    fixed_gradients([a, b, c], 0)
+    before = values([a, b, c])
+    opt.step()
+    for p, x, rate in zip((a, b, c), before, (0.5, 2.0, 0.125), strict=True):
+        torch.testing.assert_close(x - p.detach(), rate * p.grad)

@@ -1,9 +1,11 @@
 """A parameter whose .grad is None is skipped, parameter and state, as in torch."""
 
+from typing import NamedTuple
+
 import torch
 
 import torchzero as tz
-from tests.stateful.toys import Mean, close, equal, fixed_gradients, leaves, values
+from tests.stateful.toys import Mean, Vector, close, equal, fixed_gradients, leaves, values
 
 
 def sometimes(params, i):
@@ -85,3 +87,47 @@ def test_the_first_gradient_may_come_late():
                 params[1].grad = None
             o.step()
     close(mine, theirs)
+
+
+def test_no_gradient_anywhere_is_no_step_for_a_module_over_one_vector_either():
+    params = leaves((2,), (2,))
+    opt = tz.Modular(params, Vector(), tz.m.LR(1.0))
+    fixed_gradients(params, 0)
+    opt.step()
+    before = values(params)
+    opt.zero_grad()
+    opt.step()
+    assert equal(params, before)
+
+
+def test_slots_that_only_some_parameters_have():
+    class Matrices(tz.TensorwiseTransform):
+        """Heavy ball on matrices; vectors have no buffer."""
+
+        class State(NamedTuple):
+            """State of one tensor."""
+
+            m: torch.Tensor | tuple[()]  # like param   sum of past directions; () for vectors
+
+        def init_tensor(self, param):
+            return self.State(torch.zeros_like(param) if param.ndim == 2 else ())
+
+        def update_tensor(self, state, u, at):
+            return self.State(0.9 * state.m + u) if isinstance(state.m, torch.Tensor) else state
+
+        def apply_tensor(self, state, u, at):
+            return state.m if isinstance(state.m, torch.Tensor) else u
+
+    for skipped in (0, 1):
+        both, alone = leaves((2, 2), (3,)), leaves((2, 2), (3,))
+        opt = tz.Modular(both, Matrices(), tz.m.LR(0.1))
+        others = [tz.Modular([p], Matrices(), tz.m.LR(0.1)) for p in alone]
+        for i in range(5):
+            fixed_gradients(both, i)
+            fixed_gradients(alone, i)
+            if i % 2 == 0:
+                both[skipped].grad = alone[skipped].grad = None
+            opt.step()
+            for other in others:
+                other.step()
+        assert equal(both, alone)

@@ -1,6 +1,5 @@
 """set_params (set_param_groups): settings for one module alone, which win over everything."""
 
-import pytest
 import torch
 
 import torchzero as tz
@@ -44,8 +43,8 @@ def test_wins_over_groups_and_schedulers():
     lr.set_params([{"params": [a], "lr": 0.5}])
     opt = tz.Modular([a, b], Epsilon(1.0), lr)
     opt.param_groups[0]["lr"] = 0.25
-    assert step_with_zero_gradient(opt, [a, b]) == [0.5, 0.25]
     scheduler = torch.optim.lr_scheduler.ExponentialLR(opt, 0.5)
+    assert step_with_zero_gradient(opt, [a, b]) == [0.5, 0.25]
     scheduler.step()
     assert step_with_zero_gradient(opt, [a, b]) == [0.5, 0.125]
 
@@ -84,5 +83,4 @@ def test_named_parameters():
 def test_parameters_of_nobody_are_ignored():
     a, b = leaves((2,), (3,))
     eps = Epsilon(1.0).set_params([{"params": [b], "eps": 2.0}])
-    with pytest.MonkeyPatch.context():
-        assert step_with_zero_gradient(tz.Modular([a], eps), [a]) == [1.0]
+    assert step_with_zero_gradient(tz.Modular([a], eps), [a]) == [1.0]

@@ -167,13 +167,13 @@ def test_a_step_without_closure_counts_as_one_evaluation():
     assert (opt.current_step, opt.num_evaluations) == (3, 3)
 
 
-class Boom(Exception):
+class BoomError(Exception):
     """What a closure raises."""
 
 
 @pytest.mark.parametrize("module", [tz.m.Adam, BestOf, ExtraGradient, Differences])
 @pytest.mark.parametrize("when", [0, 1, 2, 3, 10])
-@pytest.mark.parametrize("error", [Boom, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [BoomError, KeyboardInterrupt])
 def test_a_closure_that_raises_leaves_everything_as_it_was(module, when, error):
     model, reference = net(), net()
     opt = tz.Modular(model.parameters(), module(), tz.m.LR(0.1))
@@ -283,3 +283,10 @@ def test_unused_parameters_in_a_closure():
         opt = tz.Modular([*model.parameters(), unused], module, tz.m.LR(0.1))
         opt.step(closure_for(opt, model, 0))
         assert torch.equal(unused.detach(), torch.ones(3, dtype=torch.float64))
+
+
+def test_a_closure_that_returns_nothing_is_told_so():
+    model = net()
+    opt = tz.Modular(model.parameters(), tz.m.Adam(), tz.m.LR(0.1))
+    with pytest.raises(TypeError, match="the closure returned None; it must return the loss"):
+        opt.step(lambda backward=True: None)

@@ -280,6 +280,26 @@ class Mean(tz.Transform):
         return tree.map(lambda x: x - state.mean, u)
 
 
+class Vector(tz.Transform):
+    """Heavy ball on all parameters as one vector."""
+
+    class State(NamedTuple):
+        """The module's state."""
+
+        m: Tensor  # (n,)   sum of past directions
+
+    whole = True
+
+    def init_tree(self, params: Any) -> Any:
+        return self.State(torch.zeros_like(tree.ravel(params)[0]))
+
+    def update_tree(self, state: Any, u: Any, var: tz.Var) -> Any:
+        return self.State(0.9 * state.m + tree.ravel(u)[0])
+
+    def apply_tree(self, state: Any, u: Any, var: tz.Var) -> Any:
+        return tree.ravel(u)[1](state.m)
+
+
 class Average(tz.Transform):
     """Leave the direction alone and keep the mean of all visited parameters for evaluation."""
 

@@ -82,7 +82,7 @@ class Adan(TensorwiseTransform):
         return AdanScalars(known, c1, c2, bias(self.beta3, t).sqrt())
 
     def update_tensor(self, state: AdanState, u: Tensor, at: At) -> AdanState:
-        change = at.scalars.known * (u - state.u_prev)
+        change = at.scalars.known.to(u.dtype) * (u - state.u_prev)
         n = ema_square(state.n, u + self.beta2 * change, self.beta3)
         return AdanState(state.t, ema(state.m, u, self.beta1), ema(state.v, change, self.beta2), n, u)
 

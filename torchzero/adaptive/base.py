@@ -1,6 +1,5 @@
 """What the modules for matrices share: which dimensions of a tensor are a matrix, and products along a dimension."""
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -46,7 +45,6 @@ class Plan(NamedTuple):
         return x.reshape([shape[i] for i in self.order]).permute(inverse)
 
 
-@functools.lru_cache(maxsize=4096)
 def plan(shape: tuple[int, ...], merge_small: bool, max_dim: int, precondition_1d: bool) -> Plan:
     """Merge the smallest dimensions while their product is at most `max_dim`; factors for lengths 2 to `max_dim`."""
     order, merged = tuple(range(len(shape))), shape

@@ -1,5 +1,6 @@
 """FullMatrixAdagrad: Adagrad before its matrix is cut down to the diagonal."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torchzero.core import tree
 from torchzero.core.averages import bias
 from torchzero.core.chain import Chainable
 from torchzero.core.control import cond
-from torchzero.core.hyper import Hyper, child, integer, nonnegative, number, static, within
+from torchzero.core.hyper import Hyper, child, integer, is_scalar, nonnegative, number, static, within
 from torchzero.core.module import Locality, Module
 from torchzero.core.tree import Tree
 from torchzero.core.var import Var
@@ -18,12 +19,37 @@ from torchzero.linalg.matrix_power import METHODS, MatrixPowerMethod, matrix_pow
 
 
 class FullMatrixAdagradState(NamedTuple):
-    """State of all tensors; n is the number of elements of a block, which is one tensor or all of them."""
+    """State of all tensors; n is the number of elements of a block: of one tensor or of all."""
 
     t: Tensor  # ()                      updates absorbed
     S: Tree  # (n, n) for each block     sum, or running mean, of uuᵀ
     B: Tree  # (n, n) for each block     (S + ρI)ᵖ as of the last refresh
     children: dict[str, Any]  # state of each child, by field name
+
+
+def _shared(module: Module, name: str, value: Hyper) -> Hyper:
+    """The one value that a tree of values has everywhere."""
+    if value is None or is_scalar(value):
+        return value
+    first, *rest = tree.leaves(value)
+    if any(x is not first and (isinstance(x, Tensor) or x != first) for x in rest):
+        raise ValueError(
+            f"{type(module).__name__}({name}={value!r}): one matrix over all parameters has one {name}; give a single "
+            "value, or FullMatrixAdagrad(concat_params=False), or Partition the parameters"
+        )
+    return first
+
+
+def _of_one_block(module: Any) -> Any:
+    """A module, and those below it, with single values in place of trees of the parameters."""
+    changes = {k: _shared(module, k, v) for k, v in module.hypers().items()}
+    for field in dataclasses.fields(module):
+        value, kind = getattr(module, field.name), field.metadata.get("kind")
+        if kind == "child" and isinstance(value, Module):
+            changes[field.name] = _of_one_block(value)
+        elif kind == "children":
+            changes[field.name] = tuple(_of_one_block(x) if isinstance(x, Module) else x for x in value)
+    return module.evolve(**changes)
 
 
 class FullMatrixAdagrad(Module):
@@ -32,8 +58,8 @@ class FullMatrixAdagrad(Module):
     $$ S_t = S_{t-1} + u_tu_t^T \quad\text{or}\quad S_t = βS_{t-1} + (1-β)u_tu_t^T,\quad B = (S_t + ρI)^p,\quad
        d_t = B u_t \ [·\sqrt{1-β^t}] $$
 
-    B is refreshed in the first step and every `precond_freq` steps; the root in brackets belongs to a running mean.
-    Memory is quadratic and a refresh cubic in the number of elements.
+    B is refreshed in the first step and every `precond_freq` steps, in a block of one element at every step. The root
+    in brackets belongs to a running mean. Memory is quadratic and a refresh cubic in the number of elements.
 
     Args:
         reg: ρ ≥ 0.
@@ -49,8 +75,8 @@ class FullMatrixAdagrad(Module):
         accumulator_tfm: module applied to S whenever B is made; it sees the matrices as its parameters.
 
     Raises:
-        ValueError: for a number outside its range or an unknown `init` or method.
-        TypeError: if one block over all parameters is given a beta or reg for each parameter.
+        ValueError: for a number outside its range or an unknown `init` or method, and if parameters in one block are
+            given different values.
 
     >>> import torch, torchzero as tz
     >>> opt, x = tz.m.FullMatrixAdagrad(init="zeros", reg=0.0625), torch.zeros(2)
@@ -113,9 +139,13 @@ class FullMatrixAdagrad(Module):
             return tree.ravel(like)[1](blocks)
         return tree.map(lambda x, p: tree.cast(x.reshape(p.shape), p), blocks, like)
 
-    def _spread(self, value: Hyper, like: Tree) -> Tree:
-        """A hyperparameter at every block."""
-        return tree.unflatten(tree.flatten(like)[1], tree.spread(value, like))
+    def _one(self, name: str) -> Hyper:
+        """A hyperparameter at the blocks."""
+        value = getattr(self, name)
+        return _shared(self, name, value) if self.concat_params else value
+
+    def _accumulator_tfm(self) -> Any:
+        return _of_one_block(self.accumulator_tfm) if self.concat_params else self.accumulator_tfm
 
     def init(self, params: Tree) -> FullMatrixAdagradState:
         def start(x: Tensor) -> Tensor:
@@ -124,26 +154,26 @@ class FullMatrixAdagrad(Module):
             return make(x.numel(), dtype=dtype, device=x.device)
 
         S = tree.map(start, self._blocks(params))
-        kids = {k: m.init(S if k == "accumulator_tfm" else params) for k, m in self.children().items()}
+        kids = {} if self.inner is None else {"inner": self.inner.init(params)}
+        if self.accumulator_tfm is not None:
+            kids["accumulator_tfm"] = self._accumulator_tfm().init(S)
         return FullMatrixAdagradState(tree.counter(params), S, tree.zeros_like(S), kids)
 
     def update(self, state: FullMatrixAdagradState, var: Var) -> FullMatrixAdagradState:
-        kids, blocks = dict(state.children), self._blocks(var.update)
-        known = 1 + (state.t == 0) if self.initial == "GGT" else 1
+        kids, blocks, beta = dict(state.children), self._blocks(var.update), self._one("beta")
 
         def absorb(S: Tensor, x: Tensor, beta: Any = None) -> Tensor:
             x = x.to(S.dtype)
             outer = x.unsqueeze(1) * x
-            if beta is None:
-                return S + known * outer
-            start = (state.t == 0) * outer if self.initial == "GGT" else S
-            return tree.cast(beta * (S + start if self.initial == "GGT" else S) + (1 - beta) * outer, S)
+            if self.initial == "GGT":
+                S = S + (state.t == 0) * outer
+            return S + outer if beta is None else tree.cast(beta * S + (1 - beta) * outer, S)
 
-        S = tree.map(absorb, state.S, blocks) if self.beta is None else tree.zipmap(absorb, state.S, blocks, self.beta)
+        S = tree.map(absorb, state.S, blocks) if beta is None else tree.zipmap(absorb, state.S, blocks, beta)
         seen = S
         if self.accumulator_tfm is not None:
             given = Var(S, grad=S, update=S, step=var.step)
-            kids["accumulator_tfm"], out = self.accumulator_tfm.step(kids["accumulator_tfm"], given)
+            kids["accumulator_tfm"], out = self._accumulator_tfm().step(kids["accumulator_tfm"], given)
             seen = out.update
         if self.inner is not None:
             kids["inner"] = self.inner.update(kids["inner"], var)
@@ -153,9 +183,9 @@ class FullMatrixAdagrad(Module):
                 eye = torch.eye(len(S), dtype=S.dtype, device=S.device)
                 return tree.cast(matrix_power(S + tree.cast(reg * eye, S), power, self.matrix_power_method), S)
 
-            return cond(state.t % freq == 0, root, lambda: B)
+            return root() if len(S) == 1 else cond(state.t % freq == 0, root, lambda: B)
 
-        B = tree.zipmap(refresh, seen, state.B, self.reg, self.precond_freq, self.matrix_power)
+        B = tree.zipmap(refresh, seen, state.B, *map(self._one, ("reg", "precond_freq", "matrix_power")))
         return FullMatrixAdagradState(state.t + 1, S, B, kids)
 
     def apply(self, state: FullMatrixAdagradState, var: Var) -> Var:
@@ -168,11 +198,8 @@ class FullMatrixAdagrad(Module):
             d = B @ x.to(B.dtype)
             return d if beta is None or not self.beta_debias else bias(beta, t).sqrt() * d
 
-        blocks = self._blocks(u)
-        if self.beta is None:
-            d = tree.map(multiply, state.B, blocks)
-        else:
-            d = tree.zipmap(multiply, state.B, blocks, self.beta)
+        blocks, beta = self._blocks(u), self._one("beta")
+        d = tree.map(multiply, state.B, blocks) if beta is None else tree.zipmap(multiply, state.B, blocks, beta)
         return var.replace(update=self._unblocks(d, u))
 
     def child_state(self, state: FullMatrixAdagradState, name: str) -> Any:

@@ -53,8 +53,7 @@ class MARSCorrection(Transform):
     max_norm: Hyper = positive(1)
 
     def init_tree(self, params: Tree) -> MARSCorrectionState:
-        zeros = tree.zeros_like(params)
-        return MARSCorrectionState(tree.counter(params), zeros, zeros)
+        return MARSCorrectionState(tree.counter(params), tree.zeros_like(params), tree.zeros_like(params))
 
     def update_tree(self, state: MARSCorrectionState, u: Tree, var: Var) -> MARSCorrectionState:
         known = (state.t > 0).to(torch.float64)

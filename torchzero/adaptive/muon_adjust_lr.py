@@ -44,4 +44,5 @@ class MuonAdjustLR(TensorwiseTransform):
         if not is_matrix(u, self.channel_first):
             return u
         m, n = matrix_sides(u, self.channel_first)
-        return (0.2 * math.sqrt(max(m, n)) if self.mode == "match_rms_adamw" else math.sqrt(max(1, m / n))) * self.alpha * u
+        factor = math.sqrt(max(1, m / n)) if self.mode == "original" else 0.2 * math.sqrt(max(m, n))
+        return factor * self.alpha * u

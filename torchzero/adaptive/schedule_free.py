@@ -68,8 +68,10 @@ class ScheduleFree(Module):
     warmup_steps: Hyper = integer(0, 0)
 
     def init(self, params: Tree) -> ScheduleFreeState:
-        zeros = tree.map(lambda p: torch.zeros((), dtype=torch.float64, device=p.device), params)
-        return ScheduleFreeState(tree.counter(params), params, params, zeros, zeros, self.inner.init(params))
+        def zeros() -> Tree:
+            return tree.map(lambda p: torch.zeros((), dtype=torch.float64, device=p.device), params)
+
+        return ScheduleFreeState(tree.counter(params), params, params, zeros(), zeros(), self.inner.init(params))
 
     def update(self, state: ScheduleFreeState, var: Var) -> ScheduleFreeState:
         inner, out = self.inner.step(state.inner, var)

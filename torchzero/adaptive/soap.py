@@ -121,14 +121,15 @@ class SOAP(TensorwiseTransform):
         work = raw.to(state.G[0].dtype) if dims else raw
         square = mode_product(work, Q, dims)
         x = mode_product(x.to(work.dtype), Q, dims) if self.proj_exp_avg else x
-        m, v = known * ema(state.m, tree.cast(x, state.m), self.beta1), known * ema_square(state.v, tree.cast(square, state.v), self.beta2)
-        grams = [gram(work, i) for i in dims]
-        beta = self.shampoo_beta
-        G = tuple(
-            tree.cast(G + x if beta is None else beta * G + (1 - beta) * x, G) for G, x in zip(state.G, grams, strict=True)
-        )
+        m = known * ema(state.m, tree.cast(x, state.m), self.beta1)
+        v = known * ema_square(state.v, tree.cast(square, state.v), self.beta2)
+        G = tuple(self._absorb(G, gram(work, i)) for G, i in zip(state.G, dims, strict=True))
         Q = cond(at.scalars.first, lambda: tuple(safe_eigh(x)[1].flip(-1) for x in G), lambda: Q) if dims else Q
         return SOAPState(state.t, tree.cast(m, state.m), tree.cast(v, state.v), G, Q)
+
+    def _absorb(self, G: Tensor, x: Tensor) -> Tensor:
+        beta = self.shampoo_beta
+        return tree.cast(G + x if beta is None else beta * G + (1 - beta) * x, G)
 
     def _refresh(self, state: SOAPState, dims: tuple[int, ...]) -> SOAPState:
         """One step of orthogonal iteration, with the averages carried along."""
@@ -150,5 +151,3 @@ class SOAP(TensorwiseTransform):
         d = at.scalars.factor * m / (safe_sqrt(state.v) + self.eps)
         d = mode_product(d.to(m.dtype), [Q.mT for Q in state.Q], view.dims)
         return torch.where(at.scalars.first, u.clamp(-0.1, 0.1), tree.cast(view.unview(d, u.shape), u))
-
-

@@ -1,6 +1,5 @@
 """What clipping modules share: groups of elements, safe ratios, and norms that the whole tree may share."""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from torchzero.core import tree
 from torchzero.core.averages import ema
 from torchzero.core.chain import Chainable
 from torchzero.core.hyper import Hyper, child, is_scalar, number, positive, static, within
-from torchzero.core.metrics import Dims, check_ord, metric, tree_metric
+from torchzero.core.metrics import Dims, check_ord, count, metric, tree_metric
 from torchzero.core.module import Locality, Module
 from torchzero.core.transform import Transform
 from torchzero.core.tree import Tree
@@ -49,8 +48,8 @@ def group_dims(x: Tensor, dim: Any, inverse_dims: bool, min_size: int = 0) -> Di
         given = (dim,) if isinstance(dim, int) else dim
         named = {d % ndim for d in given if -ndim <= d < ndim}
         dims = tuple(d for d in range(ndim) if (d in named) != inverse_dims)
-    size = math.prod(x.shape[d] for d in dims if x.ndim)
-    return None if not dims or size < max(min_size, 1) else dims[: x.ndim]
+    own = dims[: x.ndim]
+    return None if not dims or count(x, own) < max(min_size, 1) else own
 
 
 def ratio_where(mask: Tensor, a: Tensor | float, b: Tensor) -> Tensor:

@@ -35,5 +35,7 @@ class ClipNormByEMA(NormByEMA):
     Reference: none; made for this library.
     """
 
+    __init__ = NormByEMA.__init__  # a dataclass would make another one
+
     def factor(self, u_norm: Tensor, e_norm: Tensor) -> Tensor:
         return ratio_where(u_norm > e_norm, e_norm, u_norm)

@@ -25,7 +25,8 @@ class ClipValue(TensorwiseTransform):
     >>> clip(p, clip.init(p), grad=torch.tensor([0.5, -4.0]))[0]
     tensor([-0.5000,  1.0000])
 
-    Reference: Mikolov 2012, section 3.2.2, Statistical language models based on neural networks; torch.nn.utils.clip_grad_value_
+    Reference: Mikolov 2012, Statistical language models based on neural networks, section 3.2.2;
+    torch.nn.utils.clip_grad_value_
     """
 
     locality = "elementwise"

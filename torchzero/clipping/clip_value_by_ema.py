@@ -7,17 +7,20 @@ from torch import Tensor
 
 from torchzero.clipping.clip_value import clamp
 from torchzero.core import tree
+from torchzero.core.averages import axpy
 from torchzero.core.chain import Chainable
 from torchzero.core.hyper import Hyper, child, nonnegative, within
 from torchzero.core.module import Module
 from torchzero.core.transform import At, TensorwiseTransform
 from torchzero.momentum.base import first_gain
 
+
 class ClipValueByEMAState(NamedTuple):
     """State of one tensor."""
 
     t: Tensor  # ()           updates absorbed
     e: Tensor  # like param   running mean of |u|
+
 
 class ClipValueByEMA(TensorwiseTransform):
     r"""Bound every element of the update by the running mean of its absolute value.
@@ -67,12 +70,12 @@ class ClipValueByEMA(TensorwiseTransform):
     def init_tensor(self, param: Tensor) -> ClipValueByEMAState:
         return ClipValueByEMAState(tree.counter(param), torch.zeros_like(param))
 
-    def scalars(self, t: Tensor) -> Tensor:
+    def scalars(self, t: Tensor) -> Tensor | float:
         gain = 1 - self.beta
         return first_gain(t, gain, self.beta * self.initial + gain)
 
     def update_tensor(self, state: ClipValueByEMAState, u: Tensor, at: At) -> ClipValueByEMAState:
-        return state._replace(e=self.beta * state.e + at.scalars * u.abs())
+        return state._replace(e=axpy(at.scalars, u.abs(), self.beta * state.e))
 
     def apply_tensor(self, state: ClipValueByEMAState, u: Tensor, at: At) -> Tensor:
         return clamp(u, state.e)

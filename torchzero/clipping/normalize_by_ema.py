@@ -36,5 +36,7 @@ class NormalizeByEMA(NormByEMA):
     Reference: none; made for this library.
     """
 
+    __init__ = NormByEMA.__init__  # a dataclass would make another one
+
     def factor(self, u_norm: Tensor, e_norm: Tensor) -> Tensor:
         return safe_div(e_norm, u_norm)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from torchzero.core import tree
 
-_functorch = torch._C._functorch
+_functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def is_batched(x: Any) -> bool:

@@ -17,12 +17,16 @@ NORMS: dict[str, float] = {"l0": 0, "l1": 1, "l2": 2, "l3": 3, "l4": 4, "linf": 
 NAMES: tuple[str, ...] = ("mad", "std", "var", "sum", *NORMS)
 
 
-def _count(x: Tensor, dims: Dims) -> int:
-    return math.prod(x.shape[d] for d in dims)
+def count(x: Tensor, dims: Dims) -> int:
+    """How many elements `x` has along `dims`."""
+    n = 1
+    for d in dims:
+        n = n * x.shape[d]
+    return n
 
 
 def _mad(x: Tensor, dims: Dims, keepdim: bool) -> Tensor:
-    return x.abs().sum(dims, keepdim=keepdim) / max(_count(x, dims), 1)
+    return x.abs().sum(dims, keepdim=keepdim) / max(count(x, dims), 1)
 
 
 def _sum(x: Tensor, dims: Dims, keepdim: bool) -> Tensor:
@@ -30,7 +34,7 @@ def _sum(x: Tensor, dims: Dims, keepdim: bool) -> Tensor:
 
 
 def _var(x: Tensor, dims: Dims, keepdim: bool) -> Tensor:
-    n = _count(x, dims)
+    n = count(x, dims)
     centred = x - x.sum(dims, keepdim=True) / max(n, 1)
     return (centred * centred).sum(dims, keepdim=keepdim) / max(n - 1, 1)
 

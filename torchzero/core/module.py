@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Literal, NamedTuple, dataclass_transform
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import optree
 import torch
@@ -14,6 +15,11 @@ from torchzero.core.registration import register_dataclass_node
 from torchzero.core.schedule import Schedule
 from torchzero.core.tree import Tree
 from torchzero.core.var import Var, apply_update
+
+if sys.version_info >= (3, 11):
+    from typing import dataclass_transform
+else:
+    from typing_extensions import dataclass_transform  # torch depends on it
 
 Locality = Literal["elementwise", "tensor", "global"]
 LOCALITIES: tuple[Locality, ...] = ("elementwise", "tensor", "global")
@@ -59,20 +65,7 @@ def _dynamic(field: dataclasses.Field[Any], value: Any) -> bool:
     return field.metadata.get("kind") in ("hyper", "child", "children")
 
 
-@dataclass_transform(
-    frozen_default=True,
-    eq_default=False,
-    field_specifiers=(
-        hyper.number,
-        hyper.within,
-        hyper.positive,
-        hyper.nonnegative,
-        hyper.integer,
-        hyper.static,
-        hyper.child,
-        hyper.children,
-    ),
-)
+@dataclass_transform(frozen_default=True, eq_default=False)
 class Module:
     """An optimizer, or a piece of one, as a value.
 
@@ -108,13 +101,15 @@ class Module:
     whole: ClassVar[bool] = False
     rewrites_objective: ClassVar[bool] = False
     host_side: ClassVar[bool] = False
+    _hyper_names: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, init: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in ("init", "update", "apply", "step", "eval_params", "reset_for_online", "operator", "evaluations"):
             if name in cls.__dict__:
                 setattr(cls, name, _resolve_in(cls.__dict__[name]))
-        dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)
+        # init=False: the constructor is inherited
+        dataclasses.dataclass(frozen=True, repr=False, eq=False, init=init)(cls)
         fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
         cls._hyper_names = tuple(f.name for f in fields if f.metadata.get("kind") == "hyper")
         register_dataclass_node(cls, _dynamic)
@@ -301,7 +296,7 @@ class Module:
                 hyper.check_hyper(type(self).__name__, k, v, meta["range"], meta["optional"])
             params = group["params"]
             params = [params] if isinstance(params, Tensor) else list(params)
-            made.append((params, values))
+            made.append(([p[1] if isinstance(p, tuple | list) else p for p in params], values))
         self._write("_param_groups", made)
         return self
 
@@ -313,11 +308,17 @@ class Module:
             value = getattr(self, f.name)
             if f.metadata.get("kind") == "children":
                 parts += [repr(v) for v in value]
-            elif f.default is dataclasses.MISSING or value is not f.default:
+            elif not _is_default(value, f.default):
                 if not (isinstance(value, Tensor) and value.numel() > 1):
                     shown = f"{value.item():g}" if isinstance(value, Tensor) and not _wrapped(value) else repr(value)
                     parts.append(f"{f.name}={shown}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """Also after unpickling, when equal numbers are other objects."""
+    plain = isinstance(value, int | float | str) and type(value) is type(default)
+    return value is default or (plain and value == default)
 
 
 def _wrapped(x: Tensor) -> bool:

@@ -36,6 +36,11 @@ class Objective:
         """The Hessian at `params` times `v`."""
         raise TypeError(f"{type(self).__name__} cannot evaluate Hessian-vector products")
 
+    def linearize(self, params: Tree) -> tuple[Tree, Callable[[Tree], Tree]]:
+        """The gradient at `params`, and the Hessian there as a function of a vector; one forward pass serves all."""
+        _, grad = self.value_and_grad(params)
+        return grad, lambda v: self.hvp(params, v)
+
     def hessian(self, params: Tree) -> Tensor:
         """The Hessian over all elements of `params`, ravelled in leaf order: (n, n)."""
         raise TypeError(f"{type(self).__name__} cannot evaluate Hessians")
@@ -76,8 +81,11 @@ class FunctionObjective(Objective):
         return r, torch.func.vmap(lambda row: pullback(row)[0])(rows)
 
     def hvp(self, params: Tree, v: Tree) -> Tree:
-        _, pullback = torch.func.vjp(torch.func.grad(self.value), params)
-        return tree.own(pullback(v)[0])
+        return self.linearize(params)[1](v)
+
+    def linearize(self, params: Tree) -> tuple[Tree, Callable[[Tree], Tree]]:
+        grad, pullback = torch.func.vjp(torch.func.grad(self.value), params)
+        return tree.own(grad), lambda v: tree.own(pullback(v)[0])
 
     def hessian(self, params: Tree) -> Tensor:
         vector, unravel = tree.ravel(params)

@@ -86,7 +86,8 @@ def normal(key: Tensor, shape: Sequence[int], dtype: torch.dtype = torch.float32
     """Standard normal, by Box and Muller's transform."""
     n = math.prod(shape)
     half = (n + 1) // 2
-    u, v = torch.split(_units(key, 2 * half), half)
+    units = _units(key, 2 * half)
+    u, v = units[:half], units[half:]
     radius, angle = torch.sqrt(-2 * torch.log1p(-u)), 2 * math.pi * v
     draws = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)])
     return draws[:n].reshape(tuple(shape)).to(dtype)

@@ -133,7 +133,7 @@ class TensorwiseTransform(Transform):
 
     def init_tree(self, params: Tree) -> Any:
         leaves, spec = tree.flatten(params)
-        states = [self.init_tensor(p) for p in leaves]
+        states = [me.init_tensor(p) for me, p in zip(self._per_leaf(params, len(leaves)), leaves, strict=False)]
         if not states:
             states = [self.init_tensor(torch.zeros(()))]
             return type(states[0])(*(slot if slot == () else params for slot in states[0])) if states[0] != () else ()
@@ -182,7 +182,7 @@ class TensorwiseTransform(Transform):
             if update and fields is not None:
                 old = row
                 row = me.update_tensor(row._replace(t=t) if counted else row, x, at)  # pyright: ignore[reportPossiblyUnbound]
-                row = cls(*(n if n is o else _keep(n, o) for n, o in zip(row, old, strict=True)))  # pyright: ignore[reportPossiblyUnbound]
+                row = cls(*(_keep(n, o) for n, o in zip(row, old, strict=True)))  # pyright: ignore[reportPossiblyUnbound]
             states.append(row)
             if apply:
                 out = me.apply_tensor(row, x, at)
@@ -215,7 +215,7 @@ def _keep(new: Any, old: Any) -> Any:
     """`new` in the dtypes of `old`."""
     if isinstance(new, Tensor):
         return new if new.dtype == old.dtype else new.to(old.dtype)
-    return tree.cast_like(new, old)
+    return tree.cast_like(new, old) if new != () else new
 
 
 def _transpose(states: list[Any], spec: tree.Spec) -> Any:

@@ -17,7 +17,22 @@ from torchzero.core.safe import safe_norm
 Tree: TypeAlias = Any  # an optree of tensors
 Spec: TypeAlias = optree.PyTreeSpec
 
-HOLE: tuple[()] = ()  # stands where a parameter is not this module's business: a node without leaves
+
+class Hole(tuple):  # type: ignore[type-arg]
+    """What stands where a parameter is not this module's business: an empty node, equal to `()`.
+
+    It is not `()` itself, because Dynamo folds a dict of constants and fails to rebuild it.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Hole, ()
+
+
+HOLE: Hole = Hole()
+
+register_node(Hole, lambda _: ((), None), lambda _aux, _values: HOLE, lambda _: ())
 
 
 class Leaves(tuple):  # type: ignore[type-arg]

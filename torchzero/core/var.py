@@ -103,6 +103,10 @@ class Var:
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"Var is immutable: use var.replace({name}=...)")
 
+    def __setstate__(self, state: Any) -> None:
+        for name, value in state[1].items():
+            object.__setattr__(self, name, value)
+
     def replace(self, **changes: Any) -> "Var":
         """A Var with some fields changed; a new `params` or `objective` forgets the remembered loss and gradient."""
         new = object.__new__(Var)
@@ -198,13 +202,13 @@ def _flatten(var: Var) -> tuple[tuple[Any, ...], Any]:
     present = (var.params, var._update, var._memo["grad"], var._memo["loss"])
     values = tuple(_NONE if x is None else x for x in present)
     flags = tuple(getattr(var, f) for f in _FLAGS)
-    dynamic = tuple(f if isinstance(f, Tensor) else _NONE for f in flags)
-    step = var.step if isinstance(var.step, Tensor) else _NONE
+    dynamic = tuple(_NONE if isinstance(f, bool) else f for f in flags)
+    step = _NONE if isinstance(var.step, int) else var.step
     attrs = dict(var.attrs)
     aux = (
         tuple(x is None for x in present),
-        tuple(None if isinstance(f, Tensor) else f for f in flags),
-        None if isinstance(var.step, Tensor) else var.step,
+        tuple(f if isinstance(f, bool) else None for f in flags),
+        var.step if isinstance(var.step, int) else None,
         var.objective,
     )
     return (*values, *dynamic, step, attrs), aux
@@ -216,7 +220,9 @@ def _unflatten(aux: Any, values: tuple[Any, ...]) -> Var:
     var = Var(params, objective=objective)
     memo = {"grad": grad, "loss": loss}
     named = {f: v if s is None else s for f, v, s in zip(_FLAGS, values[4:7], flags, strict=True)}
-    var = var.replace(update=update, step=values[7] if step is None else step, attrs=values[8], **named)
+    if step is None:
+        step = values[7] if not isinstance(values[7], int) else torch.tensor(values[7])  # vmap fills in zeros
+    var = var.replace(update=update, step=step, attrs=values[8], **named)
     var._memo.update(memo)
     return var
 

@@ -35,6 +35,7 @@ def msign(G: Tensor, steps: int = 10, eps: float = 1e-7) -> Tensor:
     Returns:
         (..., m, n), with singular values near one wherever those of G exceed about 1e-3 of its norm.
 
+    >>> import torch
     >>> msign(torch.diag(torch.tensor([2.0, 0.5]))).diagonal()
     tensor([1., 1.])
 

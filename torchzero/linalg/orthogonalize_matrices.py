@@ -34,6 +34,7 @@ def orthogonalize(A: Tensor, method: OrthogonalizeMethod = "newtonschulz") -> Te
     Returns:
         (..., m, n).
 
+    >>> import torch
     >>> orthogonalize(torch.tensor([[0.0, 3.0], [-2.0, 0.0]]), "eigh")
     tensor([[ 0.,  1.],
             [-1.,  0.]])

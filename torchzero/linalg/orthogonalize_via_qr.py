@@ -19,6 +19,7 @@ def orthogonalize_via_qr(A: Tensor) -> Tensor:
     Returns:
         Q or its transpose, (..., m, n).
 
+    >>> import torch
     >>> orthogonalize_via_qr(torch.tensor([[-2.0, 0.0], [0.0, 3.0]]))
     tensor([[-1.,  0.],
             [ 0.,  1.]])

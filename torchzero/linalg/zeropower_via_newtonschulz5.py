@@ -48,8 +48,9 @@ def zeropower_via_newtonschulz5(G: Tensor, coeffs: Sequence[Quintic] = TUNED, ep
     Returns:
         (..., m, n).
 
+    >>> import torch
     >>> zeropower_via_newtonschulz5(torch.eye(2)).diagonal()
-    tensor([0.8791, 0.8791])
+    tensor([1.0256, 1.0256])
 
     Reference: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
     """

@@ -32,7 +32,8 @@ def zeropower_via_svd(A: Tensor) -> Tensor:
     """
     fixed, bad = repair(A.detach())
     U, S, Vh = torch.linalg.svd(fixed, full_matrices=False)
-    kept = S > torch.finfo(A.dtype).eps * max(A.shape[-2:]) * S[..., :1]  # (..., k)
+    floor = torch.finfo(A.dtype).eps * max(A.shape[-2:]) * S[..., :1]
+    kept = floor < S  # (..., k)
     kept_columns = kept.unsqueeze(-2).to(A.dtype)
     out = ((U * kept_columns) @ Vh).masked_fill(bad, float("nan"))
     if not differentiated(A):

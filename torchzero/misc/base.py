@@ -51,7 +51,7 @@ def as_bool(flag: Flag, like: Tree) -> Tensor:
 
 
 def publish(var: Var, outs: Iterable[Var]) -> Var:
-    """`var` with what its children published: attributes, and the wish to skip or to terminate; their stops are theirs."""
+    """`var` with what its children published: attributes, wishes to skip and to end; a stop is for themselves."""
     attrs, skip, terminate = dict(var.attrs), var.skip_update, var.should_terminate
     for out in outs:
         attrs.update({k: v for k, v in out.attrs.items() if k not in var.attrs or v is not var.attrs[k]})
@@ -107,7 +107,7 @@ class Choice(Parent):
     """Run one child at each step, chosen by the count of updates; the others' states stay as they are."""
 
     links: tuple[Any, ...] = children()
-    steps: Any = static(1)
+    steps: Any = static(default=1)
 
     def index(self, k: Tensor) -> Tensor:
         """Which child runs after `k` updates: 0-d integer."""
@@ -171,13 +171,15 @@ class InnerSteps(Parent):
 
     def update(self, state: InnerStepsState, var: Var) -> InnerStepsState:
         states, kids, terminate = dict(state.children), self.children(), False
-        at = var.replace(skip_update=False, stop=False)
-        point = var.params
+        at, point = var.replace(skip_update=False, stop=False), var.params
+        known: dict[str, Any] = {}
         for i, name in enumerate(self.plan()):
             if i:
-                at = at.replace(params=point, objective=var.need_objective(self), update=None)
+                at = at.replace(params=point, objective=var.need_objective(self), update=None, **known)
             states[name], out = kids[name].step(states[name], at)
-            point, terminate = apply_update(out), either(terminate, out.should_terminate)
+            point, terminate, known = apply_update(out), either(terminate, out.should_terminate), {}
+            if out.accepted is not None and out.skip_update is False:
+                known = dict(zip(("loss", "grad"), out.accepted, strict=True))
         return InnerStepsState(tree.sub(var.params, point), as_bool(terminate, point), states)
 
     def apply(self, state: InnerStepsState, var: Var) -> Var:
@@ -210,7 +212,7 @@ class OnPath:
 class OnLeaf:
     """A function of the tensor alone."""
 
-    def __init__(self, fn: Callable[[Tensor], bool]) -> None:
+    def __init__(self, fn: Callable[[Tensor], Any]) -> None:
         self.fn = fn
 
     def __call__(self, path: str, leaf: Tensor) -> bool:
@@ -250,7 +252,7 @@ def _is_prefix(value: Any) -> bool:
 
 
 def as_filter(value: Any, owner: str, name: str) -> Any:
-    """Check a filter and put it in the form that `mask` takes."""
+    """Check a filter and put it in the form that `masks` takes."""
     if isinstance(value, OnPath | OnLeaf) or _is_prefix(value):
         return value
     if isinstance(value, str):
@@ -258,26 +260,30 @@ def as_filter(value: Any, owner: str, name: str) -> Any:
     if callable(value) and not isinstance(value, torch.nn.Module | Module | type):
         return value if _positional(value) >= 2 else OnLeaf(value)
     raise TypeError(
-        f"{owner}({name}={value!r}): must be a function of (path, tensor) or of the tensor, a pattern for the path such "
-        f"as 'encoder.*', or a tree of bools; got {type(value).__name__}. Tensors and nn.Modules are not accepted, "
+        f"{owner}({name}={value!r}): must be a function of (path, tensor) or of the tensor, a pattern for the path "
+        f"such as 'encoder.*', or a tree of bools; got {type(value).__name__}. Tensors and nn.Modules are no filters, "
         "because parameters change identity in a functional step: select them by name"
     )
 
 
-def mask(wanted: Any, params: Tree, owner: str) -> list[bool]:
-    """For every leaf of `params`, whether the filter holds: from paths, shapes and dtypes alone."""
-    if isinstance(wanted, bool | Mapping | tuple | list):
-        return _spread(wanted, params, owner, "")
+def masks(filters: Sequence[Any], params: Tree, owner: str) -> list[list[bool]]:
+    """For every filter and every leaf of `params`, whether it holds: from paths, shapes and dtypes alone."""
     leaves = tree.leaves(params)
+    named = any(not isinstance(f, OnLeaf | bool | Mapping | tuple | list) for f in filters)
+    paths = tree.paths(params) if named else [""] * len(leaves)  # which take longer than everything else
     out = []
-    for path, leaf in zip(tree.paths(params), leaves, strict=True):
-        holds = wanted(path, leaf)
-        if isinstance(holds, Tensor):
-            raise TypeError(
-                f"{owner}: the filter returned a tensor for {path or 'the only parameter'!r}; who is whose is decided "
-                "once, from names and shapes, so return a bool that does not depend on the values"
-            )
-        out.append(bool(holds))
+    for wanted in filters:
+        if isinstance(wanted, bool | Mapping | tuple | list):
+            out.append(_spread(wanted, params, owner, ""))
+            continue
+        holds = [wanted(path, leaf) for path, leaf in zip(paths, leaves, strict=True)]
+        for i, held in enumerate(holds):
+            if isinstance(held, Tensor):
+                raise TypeError(
+                    f"{owner}: the filter returned a tensor for {tree.paths(params)[i] or 'the only parameter'!r}; who "
+                    "is whose is decided by names and shapes, so return a bool that does not depend on the values"
+                )
+        out.append([bool(held) for held in holds])
     return out
 
 
@@ -309,12 +315,13 @@ class Part:
     Args:
         params: the whole tree.
         mine: for every leaf, whether it belongs to the part.
+        spec: the structure of the whole tree, if it is known.
     """
 
-    def __init__(self, params: Tree, mine: Sequence[bool]) -> None:
-        self.whole, self.mine = params, list(mine)
+    def __init__(self, params: Tree, mine: Sequence[bool], spec: Spec | None = None) -> None:
+        self.mine = list(mine)
         self.others = [not m for m in mine]
-        self.spec: Spec = tree.flatten(params)[1]
+        self.spec: Spec = tree.flatten(params)[1] if spec is None else spec
 
     def select(self, values: Tree) -> Tree:
         """`values` with holes at the leaves of others."""
@@ -366,18 +373,38 @@ class PartObjective(Objective):
         loss, grad = objective.value_and_grad(point)
         return loss, self.part.select(grad)
 
+    def residuals(self, params: Tree) -> Tensor:
+        objective, point = self._whole(params)
+        return objective.residuals(point)
+
+    def jacobian(self, params: Tree) -> tuple[Tensor, Tensor]:
+        objective, point = self._whole(params)
+        r, rows = objective.jacobian(point)
+        return r, rows.index_select(1, self._elements(point, rows))
+
     def hvp(self, params: Tree, v: Tree) -> Tree:
         objective, point = self._whole(params)
         return self.part.select(objective.hvp(point, self.part.join(v, tree.zeros_like(self.var.params))))
 
+    def linearize(self, params: Tree) -> tuple[Tree, Callable[[Tree], Tree]]:
+        objective, point = self._whole(params)
+        grad, product = objective.linearize(point)
+        zeros = tree.zeros_like(self.var.params)
+        return self.part.select(grad), lambda v: self.part.select(product(self.part.join(v, zeros)))
+
     def hessian(self, params: Tree) -> Tensor:
         objective, point = self._whole(params)
-        full, at, rows = objective.hessian(point), 0, []
-        for mine, leaf in zip(self.part.mine, tree.leaves(point), strict=True):
-            rows += [torch.arange(at, at + leaf.numel(), device=full.device)] if mine else []
-            at += leaf.numel()
-        index = torch.cat(rows)
+        full = objective.hessian(point)
+        index = self._elements(point, full)
         return full.index_select(0, index).index_select(1, index)
+
+    def _elements(self, whole: Tree, like: Tensor) -> Tensor:
+        """The places of the part's elements among all: (n,) int64."""
+        at, places = 0, [torch.zeros(0, dtype=torch.int64, device=like.device)]
+        for mine, leaf in zip(self.part.mine, tree.leaves(whole), strict=True):
+            places += [torch.arange(at, at + leaf.numel(), device=like.device)] if mine else []
+            at += leaf.numel()
+        return torch.cat(places)
 
 
 def part_of(var: Var, part: Part) -> Var:
@@ -411,13 +438,14 @@ class Routed(Module):
 
     def parts(self, params: Tree) -> dict[str, Part]:
         """The part of every route that has a child."""
-        owner, free = type(self).__name__, [True] * len(tree.leaves(params))
-        out = {}
-        for name, wanted, module in self.routes():
-            mine = [f and m for f, m in zip(free, mask(wanted, params, owner), strict=True)]
-            free = [f and not m for f, m in zip(free, mine, strict=True)]
+        routes, spec = self.routes(), tree.flatten(params)[1]
+        free, out = [True] * spec.num_leaves, {}
+        for (name, _, module), wanted in zip(
+            routes, masks([f for _, f, _ in routes], params, type(self).__name__), strict=True
+        ):
             if module is not None:
-                out[name] = Part(params, mine)
+                out[name] = Part(params, [f and w for f, w in zip(free, wanted, strict=True)], spec)
+            free = [f and not w for f, w in zip(free, wanted, strict=True)]
         return out
 
     def runners(self) -> dict[str, Module]:
@@ -443,19 +471,19 @@ class Routed(Module):
             outs.append((part, out))
         if not outs:
             return new, var
-        masks, updates, skip = [], [], True
+        owned, updates, skip = [], [], True
         for part, out in outs:
             u = out.update
-            masks.append(part.mine)
+            owned.append(part.mine)
             updates.append(u if out.skip_update is False else tree.where(out.skip_update, tree.zeros_like(u), u))
             skip = both(skip, out.skip_update)
-        left = [not any(column) for column in zip(*masks, strict=True)]
+        left = [not any(column) for column in zip(*owned, strict=True)]
         if any(left):
-            masks.append(left)
+            owned.append(left)
             updates.append(tree.select(var.update, left, outs[0][0].spec))
             skip = False
         after = publish(var, [out.replace(skip_update=False) for _, out in outs])
-        merged = tree.merge(outs[0][0].spec, masks, updates)
+        merged = tree.merge(outs[0][0].spec, owned, updates)
         return new, after.replace(update=merged, skip_update=either(var.skip_update, skip))
 
     def update(self, state: dict[str, Any], var: Var) -> dict[str, Any]:
@@ -491,7 +519,8 @@ def graft(direction: Tree, magnitude: Tree, tensorwise: bool, ord: float | str, 
 
     def rescale(d: Tensor, of_d: Tensor, of_m: Tensor, eps: Any, strength: Any) -> Tensor:
         ratio = of_m / at_least(of_d, eps)
-        return tree.cast(d * (1 + strength * (ratio - 1)), d)
+        whole = isinstance(strength, int | float) and strength == 1
+        return tree.cast(d * (ratio if whole else 1 + strength * (ratio - 1)), d)
 
     if tensorwise:
         of_d, of_m = (tree.map(lambda x: metric(x, ord), t) for t in (direction, magnitude))
@@ -503,9 +532,9 @@ def graft(direction: Tree, magnitude: Tree, tensorwise: bool, ord: float | str, 
 class Grafting(Transform):
     """Give one tree the size of another, both among direction, gradient and parameters."""
 
-    tensorwise: bool = static(False)
-    ord: float | str = static(2)
-    eps: Hyper = positive(1e-6)
+    tensorwise: bool = static(default=False)
+    ord: float | str = static(default=2)
+    eps: Hyper = positive(default=1e-6)
 
     @property
     def locality(self) -> Locality:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -523,7 +552,12 @@ class Grafting(Transform):
         return graft(*self.pair(u, var), self.tensorwise, self.ord, self.eps)
 
 
-# ---------------------------------------------------------------------- remembering the step before
+# ---------------------------------------------------------------------- averages and memories
+
+
+def wide(x: Tensor) -> Tensor:
+    """`x` in at least single precision, in which a long average can still move."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class LastState(NamedTuple):

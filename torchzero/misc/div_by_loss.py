@@ -34,9 +34,9 @@ class DivByLoss(TensorwiseTransform):
     locality = "elementwise"
     needs = frozenset({"value"})
 
-    alpha: Hyper = number(1)
-    min_value: Hyper = positive(1e-16)
-    backward: bool = static(True)
+    alpha: Hyper = number(default=1)
+    min_value: Hyper = positive(default=1e-16)
+    backward: bool = static(default=True)
 
     def apply_tensor(self, state: Any, u: Tensor, at: At) -> Tensor:
-        return u / at_least(self.alpha * at.loss, self.min_value)  # pyright: ignore[reportOptionalOperand]
+        return u / at_least(self.alpha * at.loss, self.min_value)

@@ -30,8 +30,8 @@ class FillLoss(TensorwiseTransform):
     locality = "elementwise"
     needs = frozenset({"value"})
 
-    alpha: Hyper = number(1)
-    backward: bool = static(True)
+    alpha: Hyper = number(default=1)
+    backward: bool = static(default=True)
 
     def apply_tensor(self, state: Any, u: Tensor, at: At) -> Tensor:
-        return torch.zeros_like(u) + self.alpha * at.loss  # pyright: ignore[reportOptionalOperand]
+        return torch.zeros_like(u) + self.alpha * at.loss

@@ -37,10 +37,10 @@ class Graft(Parent):
 
     direction: Module = child()
     magnitude: Module = child()
-    tensorwise: bool = static(True)
-    ord: float | str = static(2)
-    eps: Hyper = positive(1e-6)
-    strength: Hyper = number(1)
+    tensorwise: bool = static(default=True)
+    ord: float | str = static(default=2)
+    eps: Hyper = positive(default=1e-6)
+    strength: Hyper = number(default=1)
 
     @property
     def locality(self) -> Locality:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -30,7 +30,7 @@ class GraftToParams(Grafting):
 
     needs = frozenset({"params"})
 
-    eps: Hyper = positive(1e-4)
+    eps: Hyper = positive(default=1e-4)
 
     def pair(self, u: Tree, var: Var) -> tuple[Tree, Tree]:
         return u, var.params

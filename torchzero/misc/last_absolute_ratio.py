@@ -35,8 +35,8 @@ class LastAbsoluteRatio(Last):
     locality = "elementwise"
     start = 1.0
 
-    numerator: str = static("cur", choices=("cur", "prev"))
-    eps: Hyper = positive(1e-8)
+    numerator: str = static(default="cur", choices=("cur", "prev"))
+    eps: Hyper = positive(default=1e-8)
 
     def look(self, u: Tensor, at: At) -> Tensor:
         return u.abs()

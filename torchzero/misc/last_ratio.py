@@ -36,7 +36,7 @@ class LastRatio(Last):
     locality = "elementwise"
     start = 1.0
 
-    numerator: str = static("cur", choices=("cur", "prev"))
+    numerator: str = static(default="cur", choices=("cur", "prev"))
 
     def combine(self, now: Tensor, before: Tensor) -> Tensor:
         return safe_div(now, before) if self.numerator == "cur" else safe_div(before, now)

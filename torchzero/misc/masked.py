@@ -27,7 +27,7 @@ class Masked(Routed):
     >>> opt = tz.m.Masked(tz.m.LR(0.5), {"w": True, "b": False})
     >>> params = {"w": torch.ones(1, 2), "b": torch.ones(2)}
     >>> opt(params, opt.init(params), lambda p: p["w"].sum() + p["b"].sum())[0]
-    {'b': tensor([0., 0.]), 'w': tensor([[0.5000, 0.5000]])}
+    {'w': tensor([[0.5000, 0.5000]]), 'b': tensor([0., 0.])}
 
     Reference: as optax.masked, https://optax.readthedocs.io/en/latest/api/transformations.html
     """

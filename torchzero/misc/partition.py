@@ -38,7 +38,7 @@ class Partition(Routed):
     >>> opt = tz.m.Partition({"matrices": (lambda path, x: x.ndim == 2, tz.m.LR(0.5))}, rest=tz.m.LR(0.25))
     >>> params = {"w": torch.ones(1, 2), "b": torch.ones(2)}
     >>> opt(params, opt.init(params), lambda p: p["w"].sum() + p["b"].sum())[0]
-    {'b': tensor([0.7500, 0.7500]), 'w': tensor([[0.5000, 0.5000]])}
+    {'w': tensor([[0.5000, 0.5000]]), 'b': tensor([0.7500, 0.7500])}
 
     Reference: as optax.partition, by functions instead of a tree of labels,
     https://optax.readthedocs.io/en/latest/api/combining_optimizers.html
@@ -47,15 +47,11 @@ class Partition(Routed):
     names: tuple[str, ...] = static()
     filters: tuple[Any, ...] = static()
     links: tuple[Any, ...] = children()
-    rest: Module | None = child(None)
+    rest: Module | None = child(default=None)
 
-    def __init__(
-        self, parts: Mapping[str, tuple[Filter, Chainable | None]], rest: Chainable | None = None
-    ) -> None:
+    def __init__(self, parts: Mapping[str, tuple[Filter, Chainable | None]], rest: Chainable | None = None) -> None:
         if not isinstance(parts, Mapping):
-            raise TypeError(
-                f"Partition(parts={parts!r}): must be a dict from the name of a part to (filter, modules)"
-            )
+            raise TypeError(f"Partition(parts={parts!r}): must be a dict from the name of a part to (filter, modules)")
         for name, part in parts.items():
             if not (isinstance(part, tuple | list) and len(part) == 2):
                 raise TypeError(f"Partition(parts[{name!r}]={part!r}): must be a pair (filter, modules)")
@@ -72,8 +68,10 @@ class Partition(Routed):
         return [*named, ("rest", True, self.rest)]
 
     def child_state(self, state: Any, name: str) -> Any:
-        return state[dict(zip((f"links[{i}]" for i in range(len(self.names))), self.names, strict=True)).get(name, name)]
+        keys = {f"links[{i}]": key for i, key in enumerate(self.names)}
+        return state[keys.get(name, name)]
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{n!r}: ({f!r}, {m!r})" for n, f, m in zip(self.names, self.filters, self.links, strict=True))
-        return f"Partition({{{parts}}}" + (")" if self.rest is None else f", rest={self.rest!r})")
+        routes = zip(self.names, self.filters, self.links, strict=True)
+        parts = "{" + ", ".join(f"{name!r}: ({wanted!r}, {module!r})" for name, wanted, module in routes) + "}"
+        return f"Partition({parts})" if self.rest is None else f"Partition({parts}, rest={self.rest!r})"

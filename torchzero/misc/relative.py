@@ -32,7 +32,7 @@ class Relative(TensorwiseTransform):
     locality = "elementwise"
     needs = frozenset({"params"})
 
-    min_value: Hyper = nonnegative(1e-4)
+    min_value: Hyper = nonnegative(default=1e-4)
 
     def apply_tensor(self, state: Any, u: Tensor, at: At) -> Tensor:
         return u * at_least(at.param.abs(), self.min_value)

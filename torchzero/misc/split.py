@@ -11,7 +11,8 @@ from torchzero.misc.base import Filter, Routed, as_filter
 class Split(Routed):
     r"""Send the parameters that pass a filter one way, and the others another way.
 
-    $$ d_i = \begin{cases} \mathrm{true}(u)_i & \text{filter}(θ_i) \\ \mathrm{false}(u)_i & \text{otherwise} \end{cases} $$
+    $$ d_i = \begin{cases} \mathrm{true}(u)_i & \text{filter}(θ_i) \\
+       \mathrm{false}(u)_i & \text{otherwise} \end{cases} $$
 
     The way of two parts; `Partition` has any number of them, and describes filters and what a child sees.
 
@@ -27,14 +28,14 @@ class Split(Routed):
     >>> opt = tz.m.Split(lambda x: x.ndim == 2, tz.m.LR(0.5), tz.m.LR(0.25))
     >>> params = {"w": torch.ones(1, 2), "b": torch.ones(2)}
     >>> opt(params, opt.init(params), lambda p: p["w"].sum() + p["b"].sum())[0]
-    {'b': tensor([0.7500, 0.7500]), 'w': tensor([[0.5000, 0.5000]])}
+    {'w': tensor([[0.5000, 0.5000]]), 'b': tensor([0.7500, 0.7500])}
 
     Reference: as `Partition`.
     """
 
     filter: Any = static()
-    true: Module | None = child(None)
-    false: Module | None = child(None)
+    true: Module | None = child(default=None)
+    false: Module | None = child(default=None)
 
     def __init__(self, filter: Filter, true: Chainable | None = None, false: Chainable | None = None) -> None:
         self._write("filter", as_filter(filter, "Split", "filter"))

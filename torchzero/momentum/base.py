@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from torchzero.core import tree
-from torchzero.core.averages import bias
-from torchzero.core.hyper import Hyper, number, static, within
+from torchzero.core.averages import axpy, bias
+from torchzero.core.hyper import Hyper, is_number, number, static, within
 from torchzero.core.transform import At, TensorwiseTransform
 
 
@@ -25,8 +25,10 @@ class RunningMeanScalars(NamedTuple):
     debias: Tensor | float  # what the mean is divided by
 
 
-def first_gain(t: Tensor, gain: Hyper, first: Hyper = 1.0) -> Tensor:
+def first_gain(t: Tensor, gain: Hyper, first: Hyper = 1.0) -> Tensor | float:
     """`first` in the first update, `gain` in all others."""
+    if is_number(gain) and is_number(first) and gain == first:
+        return gain
     zero = torch.zeros_like(t)
     return torch.where(t <= 1, zero + first, zero + gain)
 
@@ -55,7 +57,7 @@ class RunningMean(TensorwiseTransform):
         return RunningMeanScalars(gain, bias(self.momentum, t) if self.debias and not unbiased else 1.0)
 
     def update_tensor(self, state: RunningMeanState, u: Tensor, at: At) -> RunningMeanState:
-        return state._replace(m=self.momentum * state.m + at.scalars.gain * u)
+        return state._replace(m=axpy(at.scalars.gain, u, self.momentum * state.m))
 
     def apply_tensor(self, state: RunningMeanState, u: Tensor, at: At) -> Tensor:
         return state.m / at.scalars.debias if self.debias else state.m

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchzero.core.averages import ema
+from torchzero.core.averages import axpy, ema
 from torchzero.core.hyper import Hyper, number, static, within
 from torchzero.core.transform import At, TensorwiseTransform
 
@@ -52,4 +52,4 @@ class NAG(TensorwiseTransform):
         return NAGState(ema(state.v, u, self.momentum) if self.lerp else self.momentum * (state.v + u))
 
     def apply_tensor(self, state: NAGState, u: Tensor, at: At) -> Tensor:
-        return u + (1 - self.dampening) * state.v
+        return axpy(1 - self.dampening, state.v, u)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from torchzero.core import tree
-from torchzero.core.hyper import Hyper, nonnegative, number, static, within
+from torchzero.core.averages import axpy
+from torchzero.core.hyper import Hyper, is_number, nonnegative, number, static, within
 from torchzero.core.transform import At, TensorwiseTransform
 from torchzero.momentum.base import first_gain
 
@@ -56,16 +57,16 @@ class SGD(TensorwiseTransform):
         return SGDState(tree.counter(param), torch.zeros_like(param))
 
     def scalars(self, t: Tensor) -> Tensor | float:
-        if self.nesterov:
+        if self.nesterov or (is_number(self.dampening) and self.dampening == 0):
             return 1.0
         momentum = t * 0 + self.momentum
         return first_gain(t, torch.where(momentum == 0, torch.ones_like(t), torch.zeros_like(t) + 1 - self.dampening))
 
     def _penalised(self, u: Tensor, at: At) -> Tensor:
-        return self.alpha * (u + self.weight_decay * at.param)
+        return self.alpha * axpy(self.weight_decay, at.param, u)
 
     def update_tensor(self, state: SGDState, u: Tensor, at: At) -> SGDState:
-        return state._replace(m=self.momentum * state.m + at.scalars * self._penalised(u, at))
+        return state._replace(m=axpy(at.scalars, self._penalised(u, at), self.momentum * state.m))
 
     def apply_tensor(self, state: SGDState, u: Tensor, at: At) -> Tensor:
         if not self.nesterov:

@@ -3,11 +3,11 @@
 New operations start from `UnaryOperationBase`, `BinaryOperationBase`, `MultiOperationBase` or `ReduceOperationBase`.
 """
 
-from torchzero.ops.accumulate import AccumulateMaximum as AccumulateMaximum
-from torchzero.ops.accumulate import AccumulateMean as AccumulateMean
-from torchzero.ops.accumulate import AccumulateMinimum as AccumulateMinimum
-from torchzero.ops.accumulate import AccumulateProduct as AccumulateProduct
-from torchzero.ops.accumulate import AccumulateSum as AccumulateSum
+from torchzero.ops.accumulators import AccumulateMaximum as AccumulateMaximum
+from torchzero.ops.accumulators import AccumulateMean as AccumulateMean
+from torchzero.ops.accumulators import AccumulateMinimum as AccumulateMinimum
+from torchzero.ops.accumulators import AccumulateProduct as AccumulateProduct
+from torchzero.ops.accumulators import AccumulateSum as AccumulateSum
 from torchzero.ops.base import BinaryOperationBase as BinaryOperationBase
 from torchzero.ops.base import MultiOperationBase as MultiOperationBase
 from torchzero.ops.base import OperationBase as OperationBase

@@ -81,6 +81,10 @@ class OperationBase(TensorwiseTransform):
     direction; none sees what another made of it, but the loss and the gradient that one evaluates are known to all.
     Numbers and 0-d tensors are operands as they are. Of an operand's result, the direction is used and its wish to
     terminate is heard.
+
+    >>> import torchzero as tz
+    >>> tz.m.Clip(-1.0, tz.m.Abs()).operands()
+    {'min': -1.0, 'max': Abs()}
     """
 
     locality = "elementwise"
@@ -227,12 +231,6 @@ class ReduceOperationBase(MultiOperationBase):
     """
 
     inputs: tuple[Any, ...] = children(operand=True)
-
-    def __init_subclass__(cls, init: bool = False, **kwargs: Any) -> None:
-        # a dataclass would get an __init__ of its own, with the fields for arguments; `init=False` tells type checkers
-        if not init and "__init__" not in cls.__dict__:
-            cls.__init__ = super(cls, cls).__init__  # pyright: ignore[reportAttributeAccessIssue]
-        super().__init_subclass__(**kwargs)
 
     def __init__(self, *inputs: Any) -> None:
         self._write("inputs", inputs)

@@ -11,7 +11,7 @@ from torchzero.ops.base import BinaryOperationBase
 
 
 class GramSchimdt(BinaryOperationBase):
-    r"""Take away from each tensor its component along an operand. (Spelled as it has always been.)
+    r"""Take away from each tensor its component along an operand; the name is spelled as it has always been.
 
     $$ d = u - \frac{⟨B(u), u⟩}{⟨B(u), B(u)⟩}\,B(u) $$
 

@@ -1,48 +1,23 @@
-"""Norms of a direction, of each tensor or of all together, by number or by name; and the modules that graft them."""
+"""Modules that graft, multiply by, or divide by the norm of a direction: of each tensor, or of all together."""
 
-import math
-from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from torchzero.core import tree
-from torchzero.core.hyper import Hyper, child, is_number, nonnegative, static
+from torchzero.core.hyper import Hyper, child, nonnegative, static
+from torchzero.core.metrics import check_ord, metric, tree_metric
 from torchzero.core.module import Locality
-from torchzero.core.safe import safe_div, safe_norm, safe_sqrt
+from torchzero.core.safe import safe_div
 from torchzero.core.tree import Tree
 from torchzero.ops.base import BinaryOperationBase, MultiOperationBase
 
-MetricName = Literal["mad", "std", "var", "sum", "l0", "l1", "l2", "l3", "l4", "linf"]
-ORDERS = MappingProxyType({"l0": 0, "l1": 1, "l2": 2, "l3": 3, "l4": 4, "linf": math.inf})
-
-
-def check_ord(owner: str, ord: Any) -> None:
-    """Refuse what is neither a number nor the name of a measure."""
-    if not is_number(ord) and ord not in get_args(MetricName):
-        names = ", ".join(map(repr, get_args(MetricName)))
-        raise ValueError(f"{owner}(ord={ord!r}): must be a number or one of {names}")
-
-
-def measure_tensor(x: Tensor, ord: float | str) -> Tensor:
-    """How large a tensor is: 0-d. The standard deviation of a single element is 0."""
-    if x.numel() == 0 or ord == "sum":
-        return x.sum()
-    if ord == "mad":
-        return x.abs().mean()
-    if ord in ("std", "var"):
-        var = (x - x.mean()).square().sum() / max(x.numel() - 1, 1)
-        return safe_sqrt(var) if ord == "std" else var
-    return safe_norm(x, ORDERS[ord] if isinstance(ord, str) else ord)
-
 
 def measure(x: Tree, ord: float | str, tensorwise: bool) -> Tree:
-    """How large each tensor of `x` is, or (the same number for each) how large all of it is: a tree of 0-d tensors."""
+    """How large each tensor of `x` is, or (the same number for each) all of it: a tree of 0-d tensors."""
     if tensorwise:
-        return tree.map(lambda leaf: measure_tensor(leaf, ord), x)
-    order = ORDERS.get(ord) if isinstance(ord, str) else ord
-    whole = tree.norm(x, order) if order else measure_tensor(tree.ravel(x)[0], ord)
+        return tree.map(lambda leaf: metric(leaf, ord), x)
+    whole = tree_metric(x, ord)
     return tree.map(lambda _: whole, x)
 
 
@@ -54,11 +29,11 @@ class GraftInputToOutput(BinaryOperationBase):
     Args:
         magnitude: M, a module or a sequence of modules.
         tensorwise: norms of each tensor; else of all tensors together.
-        ord: order of the norm, a number, or "mad" (mean of absolute values), "std", "var", "sum", "l0" to "l4", "linf".
+        ord: order of the norm, at least 0, or "mad" (mean absolute value), "std", "var", "sum", "l0" to "l4", "linf".
         eps: smallest number divided by, at least 0. At 0 a direction of norm 0 stays 0.
 
     Raises:
-        ValueError: for a negative eps or an unknown ord.
+        ValueError: for a negative eps, or a negative or unknown ord.
 
     >>> import torch, torchzero as tz
     >>> module = tz.m.GraftInputToOutput(tz.m.Sign(), ord=1)
@@ -75,7 +50,7 @@ class GraftInputToOutput(BinaryOperationBase):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ord("GraftInputToOutput", self.ord)
+        check_ord("GraftInputToOutput", "ord", self.ord)
 
     @property
     def locality(self) -> Locality:
@@ -95,11 +70,11 @@ class GraftOutputToInput(BinaryOperationBase):
     Args:
         direction: D, a module or a sequence of modules.
         tensorwise: norms of each tensor; else of all tensors together.
-        ord: order of the norm, a number, or "mad" (mean of absolute values), "std", "var", "sum", "l0" to "l4", "linf".
+        ord: order of the norm, at least 0, or "mad" (mean absolute value), "std", "var", "sum", "l0" to "l4", "linf".
         eps: smallest number divided by, at least 0. At 0 a direction of norm 0 stays 0.
 
     Raises:
-        ValueError: for a negative eps or an unknown ord.
+        ValueError: for a negative eps, or a negative or unknown ord.
 
     >>> import torch, torchzero as tz
     >>> module = tz.m.GraftOutputToInput(tz.m.Sign(), ord=1)
@@ -116,7 +91,7 @@ class GraftOutputToInput(BinaryOperationBase):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ord("GraftOutputToInput", self.ord)
+        check_ord("GraftOutputToInput", "ord", self.ord)
 
     @property
     def locality(self) -> Locality:
@@ -137,10 +112,10 @@ class MultiplyByModuleNorm(MultiOperationBase):
         input: A, a module, a sequence of modules, or a number.
         norm: N, a module or a sequence of modules.
         tensorwise: norms of each tensor; else of all tensors together.
-        ord: order of the norm, a number, or "mad" (mean of absolute values), "std", "var", "sum", "l0" to "l4", "linf".
+        ord: order of the norm, at least 0, or "mad" (mean absolute value), "std", "var", "sum", "l0" to "l4", "linf".
 
     Raises:
-        ValueError: for an unknown ord.
+        ValueError: for a negative or unknown ord.
 
     >>> import torch, torchzero as tz
     >>> module = tz.m.MultiplyByModuleNorm(tz.m.Sign(), tz.m.Identity())
@@ -157,7 +132,7 @@ class MultiplyByModuleNorm(MultiOperationBase):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ord("MultiplyByModuleNorm", self.ord)
+        check_ord("MultiplyByModuleNorm", "ord", self.ord)
 
     @property
     def locality(self) -> Locality:
@@ -181,10 +156,10 @@ class DivideByModuleNorm(MultiOperationBase):
         input: A, a module, a sequence of modules, or a number.
         norm: N, a module or a sequence of modules.
         tensorwise: norms of each tensor; else of all tensors together.
-        ord: order of the norm, a number, or "mad" (mean of absolute values), "std", "var", "sum", "l0" to "l4", "linf".
+        ord: order of the norm, at least 0, or "mad" (mean absolute value), "std", "var", "sum", "l0" to "l4", "linf".
 
     Raises:
-        ValueError: for an unknown ord.
+        ValueError: for a negative or unknown ord.
 
     >>> import torch, torchzero as tz
     >>> module = tz.m.DivideByModuleNorm(tz.m.Identity(), tz.m.Identity())
@@ -201,7 +176,7 @@ class DivideByModuleNorm(MultiOperationBase):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ord("DivideByModuleNorm", self.ord)
+        check_ord("DivideByModuleNorm", "ord", self.ord)
 
     @property
     def locality(self) -> Locality:

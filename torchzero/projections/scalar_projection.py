@@ -1,11 +1,13 @@
 """ScalarProjection: every element as a parameter of its own."""
 
+from typing import Any
+
 import torch
 
 from torchzero.core import tree
 from torchzero.core.hyper import static
 from torchzero.core.tree import Tree
-from torchzero.projections.base import ProjectionBase
+from torchzero.projections.projection_base import ProjectionBase
 
 
 class ScalarProjection(ProjectionBase):
@@ -39,6 +41,9 @@ class ScalarProjection(ProjectionBase):
 
     def unproject(self, z: Tree, params: Tree) -> Tree:
         leaves, spec = tree.flatten(params)
-        parts = spec.flatten_up_to(z)
+        parts: list[Any] = spec.flatten_up_to(z)
         joined = [torch.stack(x).reshape(p.shape) if x else p for x, p in zip(parts, leaves, strict=True)]
         return tree.unflatten(spec, [tree.cast(x, p) for x, p in zip(joined, leaves, strict=True)])
+
+    def operator(self, state: Any) -> Any:
+        return self.modules.operator(state)  # ravelled, the coordinates are the same

@@ -7,7 +7,7 @@ import torch
 from torchzero.core import tree
 from torchzero.core.hyper import static
 from torchzero.core.tree import Tree
-from torchzero.projections.base import ProjectionBase
+from torchzero.projections.projection_base import ProjectionBase
 
 
 class ViewAsReal(ProjectionBase):

@@ -42,7 +42,7 @@ class LaplacianSmoothing(Transform):
     >>> import torch, torchzero as tz
     >>> smoothing, p = tz.m.LaplacianSmoothing(sigma=1), torch.zeros(6)
     >>> smoothing(p, smoothing.init(p), grad=torch.tensor([-18.0, 0, 0, 0, 0, 0]))[0]
-    tensor([8.0625, 3.1875, 1.3125, 0.9375, 1.3125, 3.1875])
+    tensor([8.1000, 3.1500, 1.3500, 0.9000, 1.3500, 3.1500])
 
     Reference: Osher, Wang, Yin, Luo, Barekat, Pham & Lin 2018, algorithm 1, https://arxiv.org/abs/1806.06317
     """

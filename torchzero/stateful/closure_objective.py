@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchzero.core import tree
-from torchzero.core.objective import Objective
+from torchzero.core.objective import Objective, one_number
 from torchzero.core.tree import Tree
 from torchzero.stateful.parameters import base_of_view, clear_gradient, gradient
 
@@ -37,13 +37,15 @@ class ClosureObjective(Objective):
         self.at_x0: Any = None
 
     def _note(self, value: Any, here: bool) -> Tensor:
+        if value is None:
+            raise TypeError("Modular.step(closure): the closure returned None; it must return the loss")
         if self.calls == 0:
             self.first = value
         if here and self.at_x0 is None:
             self.at_x0 = value
         self.calls += 1
         if isinstance(value, Tensor):
-            return value.detach()
+            return one_number(value.detach())
         like = self.live[0]
         return torch.as_tensor(value, dtype=like.dtype if like.is_floating_point() else None, device=like.device)
 
@@ -85,11 +87,78 @@ class ClosureObjective(Objective):
                     raw = self.closure()
                 grads = [_dense(g, p) if (g := gradient(p)) is not None else torch.zeros_like(p) for p in self.live]
                 value = self._note(raw, here)
+                if isinstance(raw, Tensor) and raw.ndim:
+                    grads = [0.5 * g for g in grads]
             finally:
                 if kept is not None:
                     for p, g in kept:
                         _leaf(p).grad = g
-        return value, tree.unflatten(tree.flatten(self.x0)[1], grads)
+        return value, self._tree(grads)
+
+    def residuals(self, params: Tree) -> Tensor:
+        with self._at(params) as here, torch.no_grad():
+            raw = self.closure(False)
+            value = self._note(raw, here)
+            return raw.detach().reshape(-1) if isinstance(raw, Tensor) else value.reshape(1)
+
+    def jacobian(self, params: Tree) -> tuple[Tensor, Tensor]:
+        with self._at(params) as here, torch.enable_grad():
+            r = self._recorded(here).reshape(-1)
+            return r.detach(), _rows(r, self.live)
+
+    def hvp(self, params: Tree, v: Tree) -> Tree:
+        with self._at(params) as here, torch.enable_grad():
+            return self._tree(_times(self._slopes(here), self.live, tree.leaves(v)))
+
+    def linearize(self, params: Tree) -> tuple[Tree, Callable[[Tree], Tree]]:
+        home = tree.leaves(self.x0)
+        if not all(a is b for a, b in zip(tree.leaves(params), home, strict=True)):
+            return super().linearize(params)  # the graph of another point does not outlive the return to x0
+        with self._at(params) as here, torch.enable_grad():
+            slopes = self._slopes(here)
+        grad = self._tree([g.detach() for g in slopes])
+        return grad, lambda v: self._tree(_times(slopes, self.live, tree.leaves(v)))
+
+    def hessian(self, params: Tree) -> Tensor:
+        with self._at(params) as here, torch.enable_grad():
+            return _rows(torch.cat([g.reshape(-1) for g in self._slopes(here)]), self.live)
+
+    def _recorded(self, here: bool) -> Tensor:
+        raw = self.closure(False)
+        self._note(raw, here)
+        if not isinstance(raw, Tensor) or not raw.requires_grad:
+            raise RuntimeError(
+                "Modular.step(closure): a module differentiates the loss, so closure(False) must return a tensor that "
+                "was computed from the parameters with autograd on; return the loss itself, not loss.item()"
+            )
+        return raw
+
+    def _slopes(self, here: bool) -> list[Tensor]:
+        """The gradient with a graph of its own."""
+        loss = one_number(self._recorded(here))
+        return list(torch.autograd.grad(loss, self.live, create_graph=True, materialize_grads=True))
+
+    def _tree(self, values: list[Tensor]) -> Tree:
+        return tree.unflatten(tree.flatten(self.x0)[1], values)
+
+
+def _rows(outputs: Tensor, inputs: list[Tensor]) -> Tensor:
+    """The Jacobian of a vector (m,) with respect to all elements: (m, n), in one batched backward pass."""
+    if not outputs.requires_grad:
+        return torch.zeros(outputs.numel(), sum(p.numel() for p in inputs), dtype=outputs.dtype, device=outputs.device)
+    eye = torch.eye(outputs.numel(), dtype=outputs.dtype, device=outputs.device)
+    parts = torch.autograd.grad(outputs, inputs, eye, is_grads_batched=True, allow_unused=True)
+    zeros = [torch.zeros(len(eye), p.numel(), dtype=p.dtype, device=p.device) for p in inputs]
+    return torch.cat([z if g is None else g.reshape(z.shape) for g, z in zip(parts, zeros, strict=True)], 1)
+
+
+def _times(slopes: list[Tensor], inputs: list[Tensor], v: list[Tensor]) -> list[Tensor]:
+    """The derivative of <slopes, v>: the Hessian times v; the graph is kept for the next product."""
+    curved = [(g, x) for g, x in zip(slopes, v, strict=True) if g.requires_grad]
+    if not curved:
+        return [torch.zeros_like(p) for p in inputs]
+    outputs, weights = zip(*curved, strict=True)
+    return list(torch.autograd.grad(outputs, inputs, weights, retain_graph=True, materialize_grads=True))
 
 
 def _leaf(p: Tensor) -> Tensor:

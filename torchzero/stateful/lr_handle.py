@@ -1,6 +1,7 @@
 """LRHandle: what `get_lr_module()` returns: an LR module that torch's schedulers take for an optimizer."""
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,30 @@ from torchzero.stateful.param_group import ParamGroup
 
 if TYPE_CHECKING:
     from torchzero.stateful.modular import Modular
+
+
+MOMENTUM = 0.9  # what a scheduler that asks for a momentum finds
+
+
+class Following(Mapping[str, Any]):
+    """What a group of the handle says until something is written: the learning rate that its module has now."""
+
+    def __init__(self, handle: "LRHandle", group: ParamGroup) -> None:
+        self.handle = handle
+        self.group = group
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "lr":
+            return dict.get(self.group, "lr", self.handle.module_value)
+        if key == "momentum":
+            return MOMENTUM
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("lr", "momentum"))
+
+    def __len__(self) -> int:
+        return 2
 
 
 class LRHandle(torch.optim.Optimizer):
@@ -24,15 +49,19 @@ class LRHandle(torch.optim.Optimizer):
         self.owner = owner
         self.module = module
         self.state = defaultdict(dict)
-        self.defaults = {"lr": getattr(module, "lr", None), "momentum": 0.9}
+        self.defaults = {"lr": getattr(module, "lr", None), "momentum": MOMENTUM}
         self.param_groups = []
         self.follow()
 
     def follow(self) -> None:
         """Have a group for every group of the owner."""
         for group in self.owner.param_groups[len(self.param_groups) :]:
-            fallback = {"lr": group["lr"], "momentum": 0.9}
-            self.param_groups.append(ParamGroup({"params": group["params"]}, fallback))
+            self.param_groups.append(ParamGroup({"params": group["params"]}, Following(self, group)))
+
+    @property
+    def module_value(self) -> Any:
+        """The learning rate of the module itself."""
+        return self.owner._settings.value(self.module, "lr")
 
     def step(self, closure: Any = None) -> None:
         """Do nothing: the optimizer steps."""

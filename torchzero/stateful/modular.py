@@ -7,17 +7,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from torchzero.core import tree
 from torchzero.core.chain import Chain, Chainable
 from torchzero.core.module import Module
 from torchzero.core.tree import Leaves
 from torchzero.core.var import Var
-from torchzero.stateful import checkpoint, store
+from torchzero.stateful import checkpoint, snapshot, store
 from torchzero.stateful.closure_objective import ClosureObjective, _dense
 from torchzero.stateful.lr_handle import LRHandle
 from torchzero.stateful.param_group import ParamGroup
-from torchzero.stateful.parameters import as_groups, base_of_view, clear_gradient, gradient, split_names
+from torchzero.stateful.parameters import as_groups, base_of_view, clear_gradient, gradient, split_names, warn
 from torchzero.stateful.settings import Settings, walk
 from torchzero.stateful.state_view import StateView
 
@@ -57,6 +58,7 @@ class Modular(torch.optim.Optimizer):
         self._steps: list[int] = []  # per parameter: steps taken; -1 while it has no state
         self._handles: dict[int, LRHandle] = {}
         self._schedulers: list[tuple[Module, LRHandle, Any]] = []
+        self._scheduled = 0  # the step that the schedulers were advanced for
         self.current_step = 0
         self.num_evaluations = 0
         self.attrs: dict[str, Any] = {}
@@ -65,9 +67,7 @@ class Modular(torch.optim.Optimizer):
         groups, self.model = as_groups(params)
         super().__init__(groups, self._settings.defaults())
         if not any(p.requires_grad or base_of_view(p) is not None for p in self._params):
-            import warnings
-
-            warnings.warn("Modular(params): no parameter requires grad, so nothing will change", UserWarning, stacklevel=2)
+            warn("Modular(params): no parameter requires grad, so nothing will change")
         self._make_schedulers()
 
     # ------------------------------------------------------------------ structure
@@ -144,7 +144,7 @@ class Modular(torch.optim.Optimizer):
         defaults = self.defaults
         made = ParamGroup({"params": params, **({"param_names": names} if names else {}), **group}, defaults)
         for key, value in defaults.items():
-            if isinstance(value, Tensor) and key not in group:
+            if isinstance(value, Tensor) and key not in made.own:
                 made[key] = value.clone()  # schedulers write tensors in place
         self.param_groups.append(made)
         self._params += params
@@ -173,8 +173,8 @@ class Modular(torch.optim.Optimizer):
         Returns:
             The closure's value at the current parameters (its first value if it was never called there), or None.
         """
-        self._advance_schedulers()
         self._demand(closure, loss)
+        self._advance_schedulers()
         chain = self._settings.configured(self.param_groups, self._names, self._local_settings())
         values = [p.detach() for p in self._params]
         wanted = [p.requires_grad or not p.is_leaf for p in self._params]
@@ -187,14 +187,18 @@ class Modular(torch.optim.Optimizer):
                 objective.x0 = everything
                 loss, _ = objective.value_and_grad(everything)
         grads = [gradient(p) if w else None for p, w in zip(self._params, wanted, strict=True)]
-        if closure is not None and not self._grad_first:
-            grads = [None] * len(grads)
-            active = wanted
-        elif any(m.whole for _, m in self._settings.modules):
-            grads = [torch.zeros_like(v) if w and g is None else g for g, v, w in zip(grads, values, wanted, strict=True)]
-            active = wanted
+        ready = [g is not None for g in grads]
+        if any(m.whole for _, m in self._settings.modules):  # what the vector has seen stays in it
+            span = [w or s >= 0 for w, s in zip(wanted, self._steps, strict=True)]
         else:
-            active = [g is not None for g in grads]
+            span = wanted
+        if closure is not None and not self._grad_first:
+            active = span
+        elif span is not wanted and any(ready):
+            grads = [torch.zeros_like(v) if g is None else g for g, v in zip(grads, values, strict=True)]
+            active = span
+        else:
+            active = ready
         if not any(active):
             return self._finish(objective, None)
         self._prepare(active)
@@ -203,11 +207,13 @@ class Modular(torch.optim.Optimizer):
             objective.x0, objective.live = params, [p for p, a in zip(self._params, active, strict=True) if a]
         grad = None
         if closure is None or self._grad_first:
-            grad = self._tree([None if g is None else _dense(g, p) for g, p in zip(grads, self._params, strict=True)], active)
+            dense = [None if g is None else _dense(g, p) for g, p in zip(grads, self._params, strict=True)]
+            grad = self._tree(dense, active)
         var = Var(params, objective=objective, grad=grad, loss=loss, step=self.current_step, storage=kwargs)
         full = all(active)
         state, var = chain.step(self._state if full else store.narrow(self._state, active), var)
-        self._write(state, var, values, grads, active, full)
+        self._keep(state, var, values, active, full)
+        self._move(var, values, [a and w for a, w in zip(active, wanted, strict=True)])
         return self._finish(objective, var)
 
     def _demand(self, closure: Any, loss: Any) -> None:
@@ -244,37 +250,46 @@ class Modular(torch.optim.Optimizer):
         values = Leaves([p.detach() for p in self._params], self._names)
         made = store.fresh(chain, values, new)
         made = store.unalias(made, {store.storage(v) for v, n in zip(values, new, strict=True) if n})
+        self._steps = [0 if n else s for n, s in zip(new, self._steps, strict=True)]
         if self._state is None:
             self._state = made
-        else:
-            self._state = store.merge(self._state, made, new, self._state)
-        self._steps = [0 if n else s for n, s in zip(new, self._steps, strict=True)]
+            return
+        self._state = store.merge(self._state, made, new, self._state)
+        known = [s >= 0 for s in self._steps]
+        for key, link in zip(chain.keys(), chain.links, strict=True):
+            if any(m.whole for m in link.walk()):  # a longer vector is another space: start afresh
+                self._state[key] = store.fresh(link, values, known)
 
-    def _write(
-        self, state: Any, var: Var, values: list[Tensor], grads: list[Any], active: list[bool], full: bool
-    ) -> None:
-        """Keep the new state and move the parameters, in place; nothing before this point has changed anything."""
-        changing = {store.storage(v) for v, a in zip(values, active, strict=True) if a}
-        watched = changing | {store.storage(g) for g in grads if g is not None}
-        state = store.unalias(state, watched)
-        skip = var.skip_update if isinstance(var.skip_update, bool) else bool(var.skip_update)
-        if not skip:
+    def _keep(self, state: Any, var: Var, values: list[Tensor], active: list[bool], full: bool) -> None:
+        """Keep the new state and what was published, apart from memory that is about to change."""
+        watched = [v for v, a in zip(values, active, strict=True) if a]
+        watched += [g for p in self._params if (g := gradient(p)) is not None]
+        if var.has_loss and isinstance(var.loss, Tensor):
+            watched.append(var.loss)
+        storages = set(map(store.storage, watched))
+        state = store.unalias(state, storages)
+        if var.attrs:
+            self.attrs.update(store.unalias(dict(var.attrs), storages))
+        self._state = state if full else store.merge(self._state, state, active, state)
+
+    def _move(self, var: Var, values: list[Tensor], moving: list[bool]) -> None:
+        """Subtract the update from the parameters, in place, and count their steps."""
+        if not (var.skip_update if isinstance(var.skip_update, bool) else bool(var.skip_update)):
+            changing = {store.storage(v) for v, m in zip(values, moving, strict=True) if m}
             moves = []
-            for p, x, new, u in zip(self._params, values, var.params, var.update, strict=True):
-                if isinstance(u, Tensor):
+            for p, x, new, u, m in zip(self._params, values, var.params, var.update, moving, strict=True):
+                if m and isinstance(u, Tensor):
                     moves.append((p, None if new is x else new, u.clone() if store.storage(u) in changing else u))
             for p, new, u in moves:
                 if new is None and u.dtype == p.dtype:
                     p.sub_(u)
                 else:
                     p.copy_(tree.cast((p if new is None else new) - u, p))
-        self._state = state if full else store.merge(self._state, state, active, state)
-        self._steps = [s + 1 if a else s for s, a in zip(self._steps, active, strict=True)]
+        self._steps = [s + m for s, m in zip(self._steps, moving, strict=True)]
 
     def _finish(self, objective: ClosureObjective | None, var: Var | None) -> Any:
         self.num_evaluations += 1 if objective is None else objective.calls
         if var is not None:
-            self.attrs.update(var.attrs)
             terminate = var.should_terminate
             self.should_terminate = terminate if isinstance(terminate, bool) else bool(terminate)
             for hook in self.post_step_hooks:
@@ -292,14 +307,23 @@ class Modular(torch.optim.Optimizer):
             if make is not None:
                 handle = self._handle(module)
                 scheduler = make(handle, **dict(getattr(module, "scheduler_kwargs", ())))
+                if isinstance(scheduler, ReduceLROnPlateau):
+                    raise TypeError(
+                        "LR(scheduler_cls=ReduceLROnPlateau): it needs a metric at every step; build it on "
+                        "opt.get_lr_module() and call scheduler.step(metric)"
+                    )
                 self._schedulers.append((module, handle, scheduler))
         self._cycle_momentum()
 
     def _advance_schedulers(self) -> None:
+        """Bring the schedulers to this step, once, even if it fails and is repeated."""
+        if self._scheduled == self.current_step:
+            return
         for module, handle, scheduler in self._schedulers:
-            if self.current_step and self.current_step % module.sheduler_step_every == 0:  # pyright: ignore[reportAttributeAccessIssue]
+            if self.current_step % module.sheduler_step_every == 0:  # pyright: ignore[reportAttributeAccessIssue]
                 handle._opt_called = True  # pyright: ignore[reportAttributeAccessIssue]
                 scheduler.step()
+        self._scheduled = self.current_step
         self._cycle_momentum()
 
     def _cycle_momentum(self) -> None:
@@ -361,7 +385,7 @@ class Modular(torch.optim.Optimizer):
         """A snapshot in plain containers, in torch's layout: `state`, `param_groups`, and what the chain needs."""
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
-        out = checkpoint.save(self)
+        out = snapshot.save(self)
         for hook in self._optimizer_state_dict_post_hooks.values():
             changed = hook(self, out)
             out = out if changed is None else changed
@@ -384,8 +408,8 @@ class Modular(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         drop = ("step", "_schedulers", "_handles", "_settings", "_zero_grad_profile_name")
         kept = {k: v for k, v in self.__dict__.items() if k not in drop and not isinstance(v, OrderedDict)}
-        kept["_restored"] = self._settings.restored
-        kept["_handle_values"] = checkpoint.save_handles(self)
+        kept["_restored"] = (self._settings.restored, self._settings.own)
+        kept["_handle_values"] = snapshot.save_handles(self)
         kept["_scheduler_states"] = [s.state_dict() for _, _, s in self._schedulers]
         return kept
 
@@ -394,7 +418,7 @@ class Modular(torch.optim.Optimizer):
         restored, handles = state.pop("_restored"), state.pop("_handle_values")
         schedulers = state.pop("_scheduler_states")
         self._settings = Settings(state["chain"])
-        self._settings.restored = restored
+        self._settings.restored, self._settings.own = restored
         self._handles, self._schedulers = {}, []
         defaults = dict(state["defaults"])
         super().__setstate__(state)
@@ -403,7 +427,7 @@ class Modular(torch.optim.Optimizer):
         for group in self.param_groups:
             group.fallback = self.defaults
         self._make_schedulers()
-        checkpoint.load_handles(self, handles)
+        checkpoint.put_handles(self, handles)
         for (_, _, scheduler), saved in zip(self._schedulers, schedulers, strict=True):
             scheduler.load_state_dict(saved)
 
@@ -412,10 +436,12 @@ class Modular(torch.optim.Optimizer):
 
 
 def _unique(taken: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
-    out = list(taken)
+    """The taken names and new ones, those that repeat an earlier one with a suffix."""
+    seen, out = set(taken), list(taken)
     for name in names:
         made, k = name, 1
-        while made in out[-10_000:] and made in set(out):
+        while made in seen:
             made, k = f"{name}~{k}", k + 1
+        seen.add(made)
         out.append(made)
     return tuple(out)

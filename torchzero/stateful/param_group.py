@@ -11,7 +11,7 @@ class ParamGroup(dict):  # type: ignore[type-arg]
     brings the modules' value back. `betas` reads and writes `beta1` and `beta2`.
     """
 
-    def __init__(self, own: Mapping[str, Any], defaults: dict[str, Any]) -> None:
+    def __init__(self, own: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         super().__init__()
         self.fallback = defaults
         for key, value in own.items():
@@ -51,28 +51,30 @@ class ParamGroup(dict):  # type: ignore[type-arg]
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def keys(self) -> Any:  # noqa: D102
+    def keys(self) -> Any:
         return dict.fromkeys(self).keys()
 
-    def values(self) -> Any:  # noqa: D102
+    def values(self) -> Any:
         return {k: self[k] for k in self}.values()
 
-    def items(self) -> Any:  # noqa: D102
+    def items(self) -> Any:
         return {k: self[k] for k in self}.items()
 
-    def get(self, key: Any, default: Any = None) -> Any:  # noqa: D102
-        return self[key] if key in self else default
+    def get(self, key: Any, default: Any = None) -> Any:
+        if key not in self:
+            return default
+        return self[key]
 
-    def setdefault(self, key: Any, default: Any = None) -> Any:  # noqa: D102
+    def setdefault(self, key: Any, default: Any = None) -> Any:
         if key not in self:
             self[key] = default
         return self[key]
 
-    def update(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
+    def update(self, *args: Any, **kwargs: Any) -> None:
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
-    def copy(self) -> dict[str, Any]:  # noqa: D102
+    def copy(self) -> dict[str, Any]:
         return {k: self[k] for k in self}
 
     def __repr__(self) -> str:

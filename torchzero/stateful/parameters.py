@@ -1,11 +1,20 @@
 """Reading the first argument of Modular: parameters, named parameters, group dicts, an nn.Module, or a mixture."""
 
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def warn(message: str) -> None:
+    """Warn at the line that called the library."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("torchzero", "torch"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def base_of_view(p: Tensor) -> Tensor | None:
@@ -47,14 +56,18 @@ def _is_pair(x: Any) -> bool:
 
 def split_names(params: Any, where: str) -> tuple[list[Tensor], list[str] | None]:
     """One group's parameters, and their names if they are (name, tensor) pairs."""
-    if isinstance(params, Tensor):
+    if isinstance(params, torch.nn.Module):
+        params = params.named_parameters()
+    elif isinstance(params, Tensor):
         params = [params]
     elif isinstance(params, set):
         raise TypeError(f"Modular({where}): parameters must be ordered, and a set is not; pass a list")
     items = list(params)
     pairs = [_is_pair(x) for x in items]
     if any(pairs) and not all(pairs):
-        raise ValueError(f"Modular({where}): named and bare parameters are mixed in one group; name all of them or none")
+        raise ValueError(
+            f"Modular({where}): named and bare parameters are mixed in one group; name all of them or none"
+        )
     names: list[str] | None = None
     if any(pairs):
         for x in items:
@@ -67,10 +80,8 @@ def split_names(params: Any, where: str) -> tuple[list[Tensor], list[str] | None
     for i, p in enumerate(items):
         seen.setdefault(id(p), i)
     if len(seen) != len(items):
-        warnings.warn(
+        warn(
             f"Modular({where}): a parameter is listed more than once in one group; it is optimized once",
-            UserWarning,
-            stacklevel=4,
         )
         keep = sorted(seen.values())
         items, names = [items[i] for i in keep], None if names is None else [names[i] for i in keep]
@@ -92,8 +103,8 @@ def as_groups(params: Any) -> tuple[list[dict[str, Any]], torch.nn.Module | None
         if "params" not in g:
             raise KeyError(f"Modular(params): a group dict needs the key 'params', got {', '.join(map(repr, g))}")
         if isinstance(g["params"], torch.nn.Module):
-            g["params"] = list(g["params"].named_parameters())
-        elif not isinstance(g["params"], Tensor | set):
+            g["params"] = g["params"].named_parameters()
+        if not isinstance(g["params"], Tensor | set):
             g["params"] = list(g["params"])
     rest = [x for x in items if not isinstance(x, Mapping)]
     bare = [x for x in rest if not _is_pair(x)]

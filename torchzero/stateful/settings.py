@@ -1,7 +1,6 @@
 """Settings: how param_groups, set_param_groups and the modules' own fields become one configured chain."""
 
 import dataclasses
-import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from torchzero.core import hyper
 from torchzero.core.module import Module
 from torchzero.core.schedule import Schedule
 from torchzero.core.tree import Leaves
+from torchzero.stateful.parameters import warn
 
 # keys that torch's schedulers and tools write into groups, and those by which users label them
 BOOKKEEPING = frozenset(
@@ -58,6 +58,7 @@ class Settings:
             for key in owner.module.hypers():
                 self.owners.setdefault(key, []).append(owner)
         self.restored: dict[tuple[str, str], Any] = {}  # (path, key) -> value from a checkpoint
+        self.own: dict[str, tuple[Any, Any]] = {}  # path -> (the module's own groups then, those of a checkpoint)
         self._seen: Any = None
         self._made: Module = root
 
@@ -71,14 +72,23 @@ class Settings:
         for path, module in self.modules:
             for key, value in module.hypers().items():
                 value = self.restored.get((path, key), value)
-                out[key] = value.clone() if isinstance(value, Tensor) else value
+                if isinstance(value, Tensor):  # schedulers write it in place, which only one owner can mean
+                    value = value.clone() if len(self.owners[key]) == 1 or value.ndim else value.item()
+                out[key] = value
         if "momentum" not in out and "beta1" in out and "beta2" in out:
             out["betas"] = (out["beta1"], out["beta2"])
         return out
 
-    def has_local(self, module: Module) -> bool:
-        """Whether the module was given groups of its own."""
-        return bool(module.__dict__.get("_param_groups"))
+    def value(self, module: Module, key: str) -> Any:
+        """The value of a module's own field, a checkpoint's where one was loaded."""
+        path = next(o.path for o in self.modules if o.module is module)
+        return self.restored.get((path, key), getattr(module, key))
+
+    def own_groups(self, owner: Owner) -> Any:
+        """What set_param_groups, or a checkpoint loaded after it, said last: (parameters, settings) pairs."""
+        said = owner.module.__dict__.get("_param_groups", ())
+        then, loaded = self.own.get(owner.path, (None, ()))
+        return loaded if said is then else said
 
     def check_group(self, group: dict[str, Any]) -> None:
         """Refuse keys that nobody owns and values out of range; warn of keys that reach several modules."""
@@ -92,13 +102,11 @@ class Settings:
             for _, module in owners:
                 meta = next(f.metadata for f in dataclasses.fields(module) if f.name == key)  # pyright: ignore[reportArgumentType]
                 hyper.check_hyper(type(module).__name__, key, value, meta["range"], meta["optional"])
-            free = [o for o in owners if not any(key in values for _, values in o.module.__dict__.get("_param_groups", ()))]
+            free = [o for o in owners if not any(key in values for _, values in self.own_groups(o))]
             if key != "lr" and len(free) > 1:
-                warnings.warn(
+                warn(
                     f"Modular: the group key {key!r} reaches several modules: {', '.join(o.path for o in free)}; "
                     f"to set it for one of them use that module's set_param_groups",
-                    UserWarning,
-                    stacklevel=4,
                 )
 
     def _refuse(self, key: str, value: Any) -> None:
@@ -109,10 +117,8 @@ class Settings:
                 "groups; use Partition with two modules"
             )
         if key == "lr":
-            warnings.warn(
+            warn(
                 f"Modular: a group sets lr={value!r} and there is no LR module to use it; add tz.m.LR to the chain",
-                UserWarning,
-                stacklevel=5,
             )
             return
         raise ValueError(
@@ -124,19 +130,15 @@ class Settings:
         """Warn of several modules with a setting called lr, and of foreign modules that have one."""
         owners = self.owners.get("lr", [])
         if len(owners) > 1:
-            warnings.warn(
-                f"Modular: several modules have a setting called lr: {', '.join(o.path for o in owners)}; they multiply, "
-                "and schedulers reach all of them; keep one LR",
-                UserWarning,
-                stacklevel=4,
+            warn(
+                f"Modular: several modules have a setting called lr: {', '.join(o.path for o in owners)}; they "
+                "multiply, and schedulers reach all of them; keep one LR",
             )
         for path, module in owners:
             if not type(module).__module__.startswith("torchzero."):
-                warnings.warn(
+                warn(
                     f"Modular: {path} has a setting called lr; call it alpha (default 1) and add tz.m.LR, so that "
                     "schedulers do not act twice",
-                    UserWarning,
-                    stacklevel=4,
                 )
 
     def configured(self, groups: list[Any], names: tuple[str, ...], local: dict[int, dict[str, list[Any]]]) -> Module:
@@ -147,7 +149,7 @@ class Settings:
         seen = (
             names,
             tuple(tuple((k, _mark(v)) for k, v in g.own.items() if k in self.owners) for g in groups),
-            tuple(id(o.module.__dict__.get("_param_groups")) for o in self.modules),
+            tuple(_Same(self.own_groups(o)) for o in self.modules),
             tuple((k, key, tuple(map(_mark, v))) for k, d in local.items() for key, v in d.items()),
         )
         if seen != self._seen:
@@ -156,22 +158,25 @@ class Settings:
             self._seen = seen
         return self._made
 
-    def _changes(self, owner: Owner, groups: list[Any], names: tuple[str, ...], local: dict[str, list[Any]]) -> dict[str, Any]:
-        own_groups = owner.module.__dict__.get("_param_groups", ())
+    def _changes(
+        self, owner: Owner, groups: list[Any], names: tuple[str, ...], local: dict[str, list[Any]]
+    ) -> dict[str, Any]:
         changes: dict[str, Any] = {}
         for key, field in owner.module.hypers().items():
             field = self.restored.get((owner.path, key), field)
             values: list[Any] = []
+            each = list(field) if isinstance(field, Leaves) and len(field) == len(names) else [field] * len(names)
             for group in groups:
-                value = dict.get(group, key, field)
-                values += [value] * len(group["params"])
+                n = len(group["params"])
+                mine = each[len(values) : len(values) + n]
+                values += [group.own[key]] * n if dict.__contains__(group, key) else mine
+            values = [v if w is None else w for v, w in zip(values, local.get(key, [None] * len(values)), strict=True)]
             ids = [id(p) for group in groups for p in group["params"]]
-            for params, settings in own_groups:
+            for params, settings in self.own_groups(owner):
                 if key in settings:
                     mine = {id(p) for p in params}
                     values = [settings[key] if i in mine else v for i, v in zip(ids, values, strict=True)]
-            values = [v if w is None else w for v, w in zip(values, local.get(key, [None] * len(values)), strict=True)]
-            if not values or all(v is field for v in values):
+            if not values or all(v is w for v, w in zip(values, each, strict=True)):
                 if field is not getattr(owner.module, key):
                     changes[key] = field
                 continue
@@ -180,8 +185,22 @@ class Settings:
         return changes
 
 
+class _Same:
+    """Equal to a wrapper of the very same object, which it keeps alive."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def _mark(value: Any) -> Any:
-    return ("id", id(value)) if isinstance(value, Tensor | Schedule | dict | list | tuple) else value
+    return _Same(value) if isinstance(value, Tensor | Schedule | dict | list | tuple) else value
 
 
 def _rebuild(module: Module, changes: dict[int, dict[str, Any]]) -> Module:

@@ -20,9 +20,18 @@ def _is_leaves(x: Any) -> bool:
 
 
 def _on_leaves(fn: Callable[..., Any], state: Any, *rest: Any) -> Any:
-    """`fn` on every Leaves node; what belongs to the whole module comes from the last tree."""
-    pick = lambda *xs: fn(*xs) if _is_leaves(xs[0]) else xs[-1]  # noqa: E731
-    return optree.tree_map(pick, state, *rest, is_leaf=_is_leaves)
+    """`fn` on every Leaves node; what belongs to the whole module comes from the last tree.
+
+    A slot that no parameter of a selection has is () there, which stands for a hole for every parameter.
+    """
+
+    def pick(*xs: Any) -> Any:
+        node = next((x for x in xs if _is_leaves(x)), None)
+        if node is None:
+            return xs[-1]
+        return fn(*(x if _is_leaves(x) else Leaves([HOLE] * len(node), node.names) for x in xs))
+
+    return optree.tree_map(pick, state, *rest, is_leaf=lambda x: _is_leaves(x) or (isinstance(x, tuple) and not x))
 
 
 def grow(state: Any, names: tuple[str, ...]) -> Any:
@@ -42,7 +51,7 @@ def narrow(state: Any, mask: Sequence[bool]) -> Any:
 def merge(old: Any, new: Any, mask: Sequence[bool], whole: Any) -> Any:
     """Entries of `new` where the mask is True, of `old` elsewhere; the module-wide part is that of `whole`."""
 
-    def pick(a: Leaves, b: Leaves, _: Any) -> Leaves:
+    def pick(a: Leaves, b: Leaves, _: Leaves) -> Leaves:
         return Leaves([y if keep else x for x, y, keep in zip(a, b, mask, strict=True)], a.names)
 
     return _on_leaves(pick, old, new, whole)

@@ -82,8 +82,8 @@ class BarzilaiBorwein(Transform):
         return frozenset({"params", "grad"} if self.use_grad else {"params"})
 
     def init_tree(self, params: Tree) -> BarzilaiBorweinState:
-        zeros = tree.zeros_like(params)
-        return BarzilaiBorweinState(tree.counter(params), zeros, zeros, tree.scalar(params, 0.0))
+        p, g = tree.zeros_like(params), tree.zeros_like(params)
+        return BarzilaiBorweinState(tree.counter(params), p, g, tree.scalar(params, 0.0))
 
     def update_tree(self, state: BarzilaiBorweinState, u: Tree, var: Var) -> BarzilaiBorweinState:
         (alpha_0,) = single(self, "alpha_0")

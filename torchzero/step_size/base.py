@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from torchzero.core import tree
-from torchzero.core.hyper import Hyper, is_scalar
+from torchzero.core.hyper import Hyper, is_number, is_scalar
 from torchzero.core.tree import Tree
 
 
@@ -34,16 +34,21 @@ def ramp(k: Tensor, steps: Hyper, start: Hyper, end: Hyper) -> Tensor:
 
 
 def single(module: object, *names: str) -> tuple[Any, ...]:
-    """Hyperparameters that cannot differ between parameters.
+    """Hyperparameters that cannot differ between parameters; a tree that repeats one value counts as that value.
 
     Raises:
-        ValueError: for a tree of values.
+        ValueError: for a tree of different values.
     """
-    values = tuple(getattr(module, name) for name in names)
-    for name, value in zip(names, values, strict=True):
-        if value is not None and not is_scalar(value):
-            raise ValueError(
-                f"{type(module).__name__}({name}={value!r}): must be one number, because the step size is one for all "
-                "parameters; to treat groups of parameters apart, give each its own module with Split"
-            )
-    return values
+    return tuple(_single(module, name, getattr(module, name)) for name in names)
+
+
+def _single(module: object, name: str, value: Any) -> Any:
+    if value is None or is_scalar(value):
+        return value
+    first, *others = tree.leaves(value)
+    if all(x is first or (is_number(x) and is_number(first) and x == first) for x in others):
+        return first
+    raise ValueError(
+        f"{type(module).__name__}({name}={value!r}): must be one number, because all parameters are treated together; "
+        "to treat groups of parameters apart, give each its own module with Split"
+    )

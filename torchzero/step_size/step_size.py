@@ -15,7 +15,8 @@ class StepSize(TensorwiseTransform):
 
     Args:
         step_size: s.
-        key: another name for it, by which the parameter groups of `Modular` may set it.
+        key: what it was called in parameter groups of earlier versions; it changes nothing, as groups call it
+            `step_size` now, which no learning-rate scheduler writes.
 
     Raises:
         ValueError: for a number that is not finite.

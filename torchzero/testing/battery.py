@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
 
 from torchzero.core.module import Module
-from torchzero.testing.differences import Difference, LawError
+from torchzero.testing.differences import DifferenceError, LawError
 from torchzero.testing.laws import TABLE, Law
 
 LAWS: Mapping[str, str] = MappingProxyType({name: law.statement for name, law in TABLE.items()})
@@ -61,13 +61,13 @@ def check_law(module: Module, law: str, *, max_examples: int | None = None, dera
         database=None,
         report_multiple_bugs=False,
         phases=[Phase.generate, Phase.shrink] if rule.shrink else [Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType]
     )
     @given(st.data())
     def trial(data: Any) -> None:
         try:
             rule.check(module, data.draw)
-        except Difference as found:
+        except DifferenceError as found:
             raise LawError(module, law, rule.statement, str(found)) from None
         except (LawError, HypothesisException):
             raise

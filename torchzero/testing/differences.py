@@ -10,7 +10,7 @@ from torchzero.core.module import Module
 from torchzero.core.tree import Tree
 
 
-class Difference(AssertionError):
+class DifferenceError(AssertionError):
     """What a law found: one sentence, without the module's or the law's name."""
 
 
@@ -53,19 +53,19 @@ def signature(x: Any) -> str:
 def same_signature(what: str, mine: Tree, theirs: Tree) -> None:
     """Fail unless structure, shapes, dtypes and devices agree."""
     if structure(mine) != structure(theirs):
-        raise Difference(f"{what}: the structure is {structure(mine)}, expected {structure(theirs)}")
+        raise DifferenceError(f"{what}: the structure is {structure(mine)}, expected {structure(theirs)}")
     for (path, x), (_, y) in zip(named_leaves(mine), named_leaves(theirs), strict=True):
         if signature(x) != signature(y):
-            raise Difference(f"{what} at {path}: {signature(x)}, expected {signature(y)}")
+            raise DifferenceError(f"{what} at {path}: {signature(x)}, expected {signature(y)}")
 
 
-def _report(what: str, path: str, x: Tensor, y: Tensor, bad: Tensor) -> Difference:
+def _report(what: str, path: str, x: Tensor, y: Tensor, bad: Tensor) -> DifferenceError:
     if x.ndim == 0:
-        return Difference(f"{what} at {path}: {x.item()!r}, expected {y.item()!r}")
+        return DifferenceError(f"{what} at {path}: {x.item()!r}, expected {y.item()!r}")
     index = tuple(bad.nonzero()[0].tolist())
     count = int(bad.sum())
     others = f" and {count - 1} more elements" if count > 1 else ""
-    return Difference(f"{what} at {path}{list(index)}: {x[index].item()!r}, expected {y[index].item()!r}{others}")
+    return DifferenceError(f"{what} at {path}{list(index)}: {x[index].item()!r}, expected {y[index].item()!r}{others}")
 
 
 def same_bits(what: str, mine: Tree, theirs: Tree) -> None:

@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-from torchzero.core import tree
 from torchzero.core.module import Module
 from torchzero.core.tree import Tree
 from torchzero.core.var import Var
@@ -39,8 +38,3 @@ def is_random(module: Module) -> bool:
 def locality(module: Module) -> str:
     """How far the module with its children sees."""
     return module.chain_locality()
-
-
-def flat(container: Tree) -> list[Any]:
-    """The leaves as a plain list."""
-    return tree.leaves(container)

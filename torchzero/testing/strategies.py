@@ -1,6 +1,5 @@
 """Hypothesis strategies: trees of tensors, gradients, objectives, and runs of an optimizer."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -71,9 +70,9 @@ def tensors(
     layouts: Sequence[str] = ("contiguous", "transposed", "strided"),
 ) -> Tensor:
     """A tensor with zeros, tiny and huge values, also in non-contiguous memory."""
-    shape = draw(shapes()) if shape is None else shape
-    dtype = draw(dtypes()) if dtype is None else dtype
-    x = fill(draw(seeds()), shape, dtype, draw(st.sampled_from(list(kinds))))
+    size: tuple[int, ...] = draw(shapes()) if shape is None else shape
+    kind: torch.dtype = draw(dtypes()) if dtype is None else dtype
+    x = fill(draw(seeds()), size, kind, draw(st.sampled_from(list(kinds))))
     return lay_out(x, draw(st.sampled_from(list(layouts))))
 
 
@@ -245,8 +244,3 @@ def small_runs(module: Module | None = None, steps: int = 3, kinds: Sequence[str
         kinds=kinds,
         layouts=("contiguous",),
     )
-
-
-def elements(shape: Sequence[int]) -> int:
-    """How many elements a shape has."""
-    return math.prod(shape)

@@ -14,8 +14,8 @@ class DirectWeightDecay(Module):
 
     $$ θ ← θ - λ\,\mathrm{sign}(θ)\,|θ|^{p-1},\quad d = u $$
 
-    Nothing after it scales the decay, wherever it stands. The gradient and the loss of this step stay those of the
-    parameters before; modules further on see the decayed parameters.
+    Nothing after it scales the decay, wherever it stands. Modules further on see the decayed parameters, and a
+    gradient and loss that were not known yet are evaluated there; known ones stay as they are.
 
     Args:
         weight_decay: λ ≥ 0.
@@ -33,13 +33,14 @@ class DirectWeightDecay(Module):
     """
 
     needs = frozenset({"params"})
+    rewrites_objective = True  # a gradient that nobody has asked for yet is evaluated at the decayed point
 
     weight_decay: Hyper = nonnegative(1e-2)
     ord: Hyper = positive(2)
 
     def apply(self, state: Any, var: Var) -> Var:
-        known = {}
-        if var.has_grad or not var.has_update:
+        known: dict[str, Any] = {}
+        if var.has_grad:
             known["grad"] = var.grad
         if var.has_loss:
             known["loss"] = var.loss
@@ -49,4 +50,4 @@ class DirectWeightDecay(Module):
             self.weight_decay,
             self.ord,
         )
-        return var.replace(params=params, update=var.update, **known)
+        return var.replace(params=params, **known)

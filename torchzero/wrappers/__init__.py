@@ -1,5 +1,3 @@
 """Wrappers: foreign optimizers as modules."""
 
 from torchzero.wrappers.wrap import Wrap as Wrap
-
-# aliases: {}

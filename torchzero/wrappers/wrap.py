@@ -18,6 +18,11 @@ from torchzero.core.schedule import Schedule
 from torchzero.core.tree import Tree
 from torchzero.core.var import Var
 
+# what torch's schedulers write into groups for themselves
+_BOOKKEEPING = {
+    "initial_lr", "max_lr", "min_lr", "base_lr", "swa_lr", "initial_momentum", "max_momentum", "min_momentum",
+    "base_momentum",
+}  # fmt: skip
 _DTYPES = {bool: torch.bool, int: torch.int64, float: torch.float64}
 
 
@@ -165,10 +170,11 @@ class Wrap(Module):
         self._write("args", args)
         self._write("use_param_groups", use_param_groups)
         self._write("kwargs", tuple(kwargs.items()))
-        ready = isinstance(opt_fn, Optimizer)
-        if not ready and not callable(opt_fn):
-            raise TypeError(f"Wrap(opt_fn={opt_fn!r}): must be an optimizer class, a function params -> optimizer, or an optimizer")
-        if ready and (args or kwargs):
+        if not isinstance(opt_fn, Optimizer) and not callable(opt_fn):
+            raise TypeError(
+                f"Wrap(opt_fn={opt_fn!r}): must be an optimizer class, a function params -> optimizer, or an optimizer"
+            )
+        if isinstance(opt_fn, Optimizer) and (args or kwargs):
             raise TypeError(
                 f"Wrap({self.name}): an optimizer that is already made takes no further arguments, got "
                 f"{', '.join([*map(repr, args), *kwargs])}; change its param_groups, or give the class"
@@ -179,7 +185,7 @@ class Wrap(Module):
                     f"Wrap({self.name}, {name}={value!r}): the arguments of a foreign optimizer cannot be schedules; "
                     "schedule LR, or give an optimizer that has a torch scheduler of its own"
                 )
-        if ready:
+        if isinstance(opt_fn, Optimizer):
             self._check(opt_fn)
             if not use_param_groups:
                 self._write("opt_fn", _replica(opt_fn, [dict(group) for group in opt_fn.param_groups]))
@@ -193,8 +199,8 @@ class Wrap(Module):
         return getattr(kind, "__name__", repr(kind))
 
     def _refuse_closures(self, cls: type[Optimizer]) -> None:
-        closure = list(inspect.signature(cls.step).parameters.values())[1:2]
-        if closure and closure[0].default is inspect.Parameter.empty and closure[0].kind is closure[0].POSITIONAL_OR_KEYWORD:
+        parameters = list(inspect.signature(cls.step).parameters.values())[1:]
+        if any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
             raise TypeError(
                 f"Wrap({cls.__name__}): {cls.__name__}.step needs a closure, and Wrap has one direction to give; "
                 "use WrapClosure (planned), or a module of tz.m"
@@ -234,8 +240,8 @@ class Wrap(Module):
             inner.step()
         except Exception as error:
             raise RuntimeError(
-                f"Wrap({self.name}): {self.name}.step() failed: {error}; Wrap gives it parameters and gradients, and no "
-                "closure: for what evaluates the objective use WrapClosure (planned), or a module of tz.m"
+                f"Wrap({self.name}): {self.name}.step() failed: {error}; Wrap gives it parameters and gradients, and "
+                "no closure: for what evaluates the objective use WrapClosure (planned), or a module of tz.m"
             ) from error
 
     def _places(self, leaves: list[Tensor]) -> list[int]:
@@ -256,7 +262,8 @@ class Wrap(Module):
 
     def _shared(self, inner: Optimizer, keys: Sequence[Iterable[str]]) -> tuple[Kept, ...]:
         """The wanted keys of every container."""
-        return tuple(Kept.of({k: x[k] for k in wanted if k in x}) for x, wanted in zip(_containers(inner), keys, strict=True))
+        pairs = zip(_containers(inner), keys, strict=True)
+        return tuple(Kept.of({k: container[k] for k in wanted if k in container}) for container, wanted in pairs)
 
     def _same(self, new: Kept, old: Kept, where: str) -> Kept:
         """`new`, in the structure that the state has for life."""
@@ -269,7 +276,8 @@ class Wrap(Module):
 
     def _refuse_transforms(self, tensors: Iterable[Tensor]) -> None:
         for x in tensors:
-            if torch._C._functorch.is_functorch_wrapped_tensor(x) or (torch.is_grad_enabled() and x.grad_fn is not None):
+            graph = torch.is_grad_enabled() and x.grad_fn is not None
+            if graph or torch._C._functorch.is_functorch_wrapped_tensor(x):  # pyright: ignore[reportAttributeAccessIssue]
                 raise RuntimeError(
                     f"Wrap({self.name}): runs the optimizer's own in-place code, which can be neither vmapped nor "
                     "differentiated; use a module of tz.m, or detach parameters and gradients"
@@ -291,10 +299,10 @@ class Wrap(Module):
             with torch.random.fork_rng(devices=[]):
                 for value in (0.0, 1.0, 1.0):
                     self._advance(inner, copies, [torch.full_like(x, value) for x in leaves])
-            arguments = {*inspect.signature(type(inner).__init__).parameters}
+            settings = {*inspect.signature(type(inner).__init__).parameters, *_BOOKKEEPING}
             groups = len(inner.param_groups)
             keys = [
-                [k for k, v in new.items() if k not in old or _unlike(v, old[k]) or (i < groups and k not in arguments)]
+                [k for k, v in new.items() if k not in old or _unlike(v, old[k]) or (i < groups and k not in settings)]
                 for i, (new, old) in enumerate(zip(map(_snapshot, _containers(inner)), before, strict=True))
             ]
             shared = tuple(kept.zeros() for kept in self._shared(inner, keys))
@@ -308,7 +316,8 @@ class Wrap(Module):
         us, spec = tree.flatten(var.update)
         if not us:
             return state
-        xs, rows = spec.flatten_up_to(var.params), spec.flatten_up_to(state.buffers)
+        xs: list[Any] = spec.flatten_up_to(var.params)
+        rows: list[Any] = spec.flatten_up_to(state.buffers)
         self._refuse_transforms([*us, *xs])
         copies = [_leaf(x) for x in xs]
         inner = self._make(copies, [int(row.place) for row in rows])
@@ -325,10 +334,10 @@ class Wrap(Module):
         found = self._shared(inner, [kept.unpack() for kept in state.shared])
         shared = tuple(self._same(new, old, "all parameters") for new, old in zip(found, state.shared, strict=True))
         yes = torch.ones_like(state.started)
-        made = [
-            Buffers(yes, row.place, self._same(Kept.of(dict(inner.state[p])), row.kept, f"a parameter of shape {tuple(p.shape)}"))
-            for p, row in zip(copies, rows, strict=True)
-        ]
+        made = []
+        for p, row in zip(copies, rows, strict=True):
+            kept = self._same(Kept.of(dict(inner.state[p])), row.kept, f"a parameter of shape {tuple(p.shape)}")
+            made.append(Buffers(yes, row.place, kept))
         direction = [x.detach() - p.detach() for x, p in zip(xs, copies, strict=True)]
         return WrapState(yes, shared, tree.unflatten(spec, made), tree.unflatten(spec, direction))
 
@@ -349,9 +358,9 @@ def _storage(x: Tensor) -> tuple[Any, ...]:
     return (x.device, x.data_ptr(), x.shape, x.stride()) if x.numel() else (id(x),)
 
 
-def _containers(inner: Optimizer) -> list[dict[str, Any]]:
+def _containers(inner: Optimizer) -> list[dict[Any, Any]]:
     """Where an optimizer may keep things for all parameters: its groups, named entries of `state`, its attributes."""
-    return [*inner.param_groups, inner.state, vars(inner)]  # pyright: ignore[reportReturnType]
+    return [*inner.param_groups, inner.state, vars(inner)]
 
 
 def _snapshot(container: dict[str, Any]) -> dict[str, Any]:

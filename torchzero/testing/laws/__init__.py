@@ -1,19 +1,7 @@
 """The laws, one to a file."""
 
-from torchzero.testing.laws import (
-    chain,
-    compile,
-    declared,
-    grad,
-    pure,
-    resume,
-    settings,
-    shell,
-    stable,
-    step,
-    tree,
-    vmap,
-)
+from torchzero.testing.laws import chain, declared, grad, pure, resume, settings, shell, stable, step, tree, vmap
+from torchzero.testing.laws import compile as compile_
 from torchzero.testing.laws.law import Law as Law
 
 TABLE: dict[str, Law] = {
@@ -25,7 +13,7 @@ TABLE: dict[str, Law] = {
     "settings": settings.LAW,
     "vmap": vmap.LAW,
     "grad": grad.LAW,
-    "compile": compile.LAW,
+    "compile": compile_.LAW,
     "shell": shell.LAW,
     "resume": resume.LAW,
     "declared": declared.LAW,

@@ -86,4 +86,6 @@ def check(module: Module, draw: Draw) -> None:
     same_bits(f"Chain({a}, m, {b}): update and apply against step", _apart(chained, run), _results(chained, run))
 
 
-LAW = Law("(a, b), c is a, (b, c); the empty chain is neutral; a chain is its modules run one after the other", check)
+LAW = Law(
+    "(a, b), c is a, (b, c); the empty chain is neutral; a chain is its modules run one after the other", check, 5
+)

@@ -10,7 +10,7 @@ from torchzero.core import tree
 from torchzero.core.hyper import Range
 from torchzero.core.module import Module
 from torchzero.core.tree import Tree
-from torchzero.testing.differences import Difference, named_leaves
+from torchzero.testing.differences import DifferenceError, named_leaves
 from torchzero.testing.hyperparameters import Site, comfortable, replace_all, sites
 from torchzero.testing.laws.law import Draw, Law, on_device
 from torchzero.testing.running import unroll
@@ -64,13 +64,14 @@ def _compare(
             return
         tried.append(rise)
     if tried:
-        raise Difference(f"the derivative with respect to {what} is {slope.item():.9g}, by differences {tried[0]:.9g}")
+        found = f"the derivative with respect to {what} is {slope.item():.9g}"
+        raise DifferenceError(f"{found}, by differences {tried[0]:.9g}")
 
 
 def _finite(grad: Tree, where: str) -> None:
     for path, x in named_leaves(grad):
         if not bool(torch.isfinite(x).all()):
-            raise Difference(f"the derivative with respect to {path} is {x.reshape(-1)[:4].tolist()} {where}")
+            raise DifferenceError(f"the derivative with respect to {path} is {x.reshape(-1)[:4].tolist()} {where}")
 
 
 def _dot(a: Tree, b: Tree) -> Tensor:
@@ -126,7 +127,7 @@ LAW = Law(
     "derivatives through three steps, with respect to parameters, gradients and every numeric hyperparameter, agree "
     "with differences in float64, and are finite at a zero gradient",
     check,
-    2,
+    3,
     on_device,
     shrink=False,
 )

@@ -33,7 +33,7 @@ class Law(NamedTuple):
     """A statement about modules, and how to test it."""
 
     statement: str  # one sentence
-    check: Callable[[Module, Draw], None]  # raises Difference
-    examples: int = 5  # how many runs to draw
+    check: Callable[[Module, Draw], None]  # raises DifferenceError
+    examples: int = 8  # how many runs to draw
     inapplicable: Callable[[Module], str] = always  # why it says nothing about a module, or ""
     shrink: bool = True  # whether hypothesis looks for a smaller failing run

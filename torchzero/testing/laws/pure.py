@@ -8,7 +8,7 @@ from torch import Tensor
 
 from torchzero.core.module import Module
 from torchzero.core.var import Var
-from torchzero.testing.differences import Difference, named_leaves, same_bits
+from torchzero.testing.differences import DifferenceError, named_leaves, same_bits
 from torchzero.testing.laws.law import Draw, Law
 from torchzero.testing.running import visible
 from torchzero.testing.strategies import Run, runs
@@ -29,9 +29,8 @@ class Snapshot:
         """Fail if anything was written to."""
         for name, x, was, version in self.entries:
             if x._version != version:
-                raise Difference(
-                    f"{who} wrote to its input {name}: version counter {version} -> {x._version}; use out-of-place operations"
-                )
+                counter = f"version counter {version} -> {x._version}"
+                raise DifferenceError(f"{who} wrote to its input {name}: {counter}; use out-of-place operations")
             same_bits(f"{who} changed its input {name}", x, was)
 
 
@@ -77,9 +76,9 @@ def check(module: Module, draw: Draw) -> None:
 
     for (name, now), (_, was) in zip(_fields(module), fields, strict=True):
         if now is not was:
-            raise Difference(f"the field {name} of the module was rebound during a step")
+            raise DifferenceError(f"the field {name} of the module was rebound during a step")
     if not torch.equal(torch.random.get_rng_state(), rng):
-        raise Difference("torch's global generator was used; draw with torchzero.random from a key in the state")
+        raise DifferenceError("torch's global generator was used; draw with torchzero.random from a key in the state")
 
     for k in reversed(range(run.steps)):
         after, out, absorbed, emitted = _calls(module, run, k, states[k])

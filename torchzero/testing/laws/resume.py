@@ -74,5 +74,5 @@ def check(module: Module, draw: Draw) -> None:
 
 
 LAW = Law(
-    "save, load with weights_only into a fresh equal module, continue: the same as continuing, bit for bit", check, 3
+    "save, load with weights_only into a fresh equal module, continue: the same as continuing, bit for bit", check, 4
 )

@@ -104,4 +104,4 @@ def check(module: Module, draw: Draw) -> None:
         )
 
 
-LAW = Law("tz.Modular does what the functional run does, bit for bit", check, 3, with_shell)
+LAW = Law("tz.Modular does what the functional run does, bit for bit", check, 5, with_shell)

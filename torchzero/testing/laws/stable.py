@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from torchzero.core.module import Module
-from torchzero.testing.differences import Difference, named_leaves, same_signature
+from torchzero.testing.differences import DifferenceError, named_leaves, same_signature
 from torchzero.testing.laws.law import Draw, Law
 from torchzero.testing.strategies import runs
 
@@ -13,7 +13,7 @@ from torchzero.testing.strategies import runs
 def _tensors_only(state: Any) -> None:
     for path, x in named_leaves(state):
         if not isinstance(x, Tensor):
-            raise Difference(f"the state at {path} is {x!r}; keep tensors there, or () where a buffer is absent")
+            raise DifferenceError(f"the state at {path} is {x!r}; keep tensors there, or () where a buffer is absent")
 
 
 def check(module: Module, draw: Draw) -> None:

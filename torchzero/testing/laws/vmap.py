@@ -76,7 +76,6 @@ def _one_at_a_time(module: Module, run: Run) -> None:
                 as_tensor(s.value, s.limits).expand(2)
             )
         except Exception as error:
-            error.add_note(f"{s.label} was a batched 0-d tensor") if hasattr(error, "add_note") else None
             raise type(error)(f"{s.label} as a batched 0-d tensor: {error}") from error
 
 
@@ -92,9 +91,9 @@ def check(module: Module, draw: Draw) -> None:
 
 
 LAW = Law(
-    "vmapped is looped, over parameters and gradients and over hyperparameters; a 0-d tensor means the same as a number",
+    "vmapped is looped, over parameters, gradients and hyperparameters; a 0-d tensor means the same as a number",
     check,
-    2,
+    3,
     on_device,
     shrink=False,
 )

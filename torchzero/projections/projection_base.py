@@ -1,4 +1,4 @@
-"""What the projections share: children that live in other coordinates."""
+"""ProjectionBase: children that live in other coordinates; what the projections share."""
 
 from typing import Any
 
@@ -43,6 +43,16 @@ class ProjectedObjective(Objective):
         loss, grad = self._inner().value_and_grad(self.projection.unproject(params, self.var.params))
         return loss, self.projection.project(grad, self.var.params)
 
+    def residuals(self, params: Tree) -> Tensor:
+        return self._inner().residuals(self.projection.unproject(params, self.var.params))
+
+    def jacobian(self, params: Tree) -> tuple[Tensor, Tensor]:
+        x0 = self.var.params
+        x = self.projection.unproject(params, x0)
+        r, rows = self._inner().jacobian(x)
+        unravel = tree.ravel(x)[1]
+        return r, torch.vmap(lambda row: tree.ravel(self.projection.project(unravel(row), x0))[0])(rows)
+
     def hvp(self, params: Tree, v: Tree) -> Tree:
         inner, x0, back = self._inner(), self.var.params, self.projection.unproject
         return self.projection.project(inner.hvp(back(params, x0), back(v, x0)), x0)
@@ -67,9 +77,9 @@ class ProjectionBase(Module):
 
     $$ d = U\bigl(\mathrm{modules}(P u;\ P θ,\ P ∇f(θ),\ f ∘ U)\bigr) $$
 
-    A subclass gives two pure functions of trees, `project` (P) and `unproject` (U), its inverse. Children that
-    evaluate the objective do so at projected parameters, and are given P of the gradient there: their derivatives are
-    exact where P is the adjoint of U, as it is for permutations, casts and orthogonal transforms.
+    A subclass gives two pure functions of trees, `project` (P) and `unproject` (U), its inverse; here both are the
+    identity. Children that evaluate the objective do so at projected parameters, and are given P of the gradient
+    there: their derivatives are exact where P is the adjoint of U, as for permutations, casts, orthogonal transforms.
 
     Only the update is brought back, with the flags that the children set; the state is the state of the children.
 
@@ -104,28 +114,32 @@ class ProjectionBase(Module):
 
     def project(self, x: Tree, params: Tree) -> Tree:
         """P: parameters, gradient or update `x` in projected coordinates; `params` tells shapes and dtypes."""
-        raise TypeError(f"{type(self).__name__} must implement project(x, params)")
+        return x
 
     def unproject(self, z: Tree, params: Tree) -> Tree:
         """U: `z` back in the structure, shapes and dtypes of `params`."""
-        raise TypeError(f"{type(self).__name__} must implement unproject(z, params)")
+        return z
+
+    def projected_modules(self, params: Tree) -> Module:
+        """The children, with settings that fit the projected coordinates."""
+        return self.modules
 
     # ------------------------------------------------------------------ the triple
 
     def init(self, params: Tree) -> Any:
         z = self.project(params, params)
-        return self.modules.init(z if self.project_params else tree.zeros_like(z))
+        return self.projected_modules(params).init(z if self.project_params else tree.zeros_like(z))
 
     def update(self, state: Any, var: Var) -> Any:
-        return self.modules.update(state, self.projected(var))
+        return self.projected_modules(var.params).update(state, self.projected(var))
 
     def apply(self, state: Any, var: Var) -> Var:
         z = self.projected(var)
-        return self._back(var, z, self.modules.apply(state, z))
+        return self._back(var, z, self.projected_modules(var.params).apply(state, z))
 
     def step(self, state: Any, var: Var) -> tuple[Any, Var]:
         z = self.projected(var)
-        state, out = self.modules.step(state, z)
+        state, out = self.projected_modules(var.params).step(state, z)
         return state, self._back(var, z, out)
 
     def projected(self, var: Var) -> Var:
@@ -138,36 +152,33 @@ class ProjectionBase(Module):
         update = None
         if self.project_update and (var.has_update or (var.has_grad and grad is None)):
             update = self.project(var.update, x0)
-        reachable = var.objective is not None
         return var.replace(
             params=z,
-            objective=ProjectedObjective(self, var, z) if reachable else None,
+            objective=None if var.objective is None else ProjectedObjective(self, var, z),
             update=update,
             grad=grad,
             loss=var.loss if var.has_loss else None,
         )
 
     def _back(self, var: Var, before: Var, after: Var) -> Var:
-        if not after.has_update and not var.has_update:
-            update: dict[str, Any] = {}
-        elif self.project_update and after.has_update and before.has_update and after.update is before.update:
-            update = {}
-        else:
-            update = {"update": self.unproject(after.update, var.params)}
-        return var.replace(
-            **update,
-            attrs={k: self._attr(v, before.params, var.params) for k, v in after.attrs.items()}
-            if after.attrs is not before.attrs
-            else var.attrs,
-            skip_update=after.skip_update,
-            should_terminate=after.should_terminate,
-        )
+        """`var` with what the children say, in its own coordinates."""
+        changes: dict[str, Any] = {"skip_update": after.skip_update, "should_terminate": after.should_terminate}
+        untouched = before.has_update and after.has_update and after.update is before.update and self.project_update
+        if not untouched and (after.has_update or var.has_update):
+            changes["update"] = self.unproject(after.update, var.params)
+            if after.accepted is not None:
+                changes["accepted"] = (after.accepted[0], self.unproject(after.accepted[1], var.params))
+        if after.attrs is not before.attrs:
+            changes["attrs"] = {k: self._attr(v, before.params, var.params) for k, v in after.attrs.items()}
+        return var.replace(**changes)
 
     def _attr(self, value: Any, z: Tree, params: Tree) -> Any:
-        """A published value: in the shape of the projected parameters it is brought back, else left as it is."""
-        a, spec_a = tree.flatten(value)
-        b, spec_b = tree.flatten(z)
-        alike = spec_a == spec_b and all(isinstance(x, Tensor) and x.shape == y.shape for x, y in zip(a, b, strict=True))
+        """A published value: in the shape of the projected parameters it is brought back, else as it is."""
+
+        def outline(x: Tree) -> Any:
+            return tree.flatten(x)[1], [getattr(leaf, "shape", None) for leaf in tree.leaves(x)]
+
+        alike = outline(value) == outline(z)
         return self.unproject(value, params) if alike else value
 
     # ------------------------------------------------------------------ what else the state can tell
@@ -176,11 +187,15 @@ class ProjectionBase(Module):
         if not self.project_params:
             return params
         z = self.project(params, params)
-        mean = self.modules.eval_params(state, z)
+        mean = self.projected_modules(params).eval_params(state, z)
         return params if mean is z else self.unproject(mean, params)
 
     def reset_for_online(self, state: Any) -> Any:
         return self.modules.reset_for_online(state)
+
+    def operator(self, state: Any) -> Any:
+        """None: what the children learn is about the projected parameters."""
+        return None
 
     def child_state(self, state: Any, name: str) -> Any:
         return state
