@@ -1,7 +1,8 @@
 """Oracle: an independent statement of a module's rule, and the runs that both are given.
 
 A family's `oracles.py` has a table `ORACLES: dict[str, Oracle]`, keyed by the module's name in `tz.m`. `reference` gets
-the steps of a run and the drawn hyperparameters, and returns the direction of every step, in NumPy or by another library.
+the steps of a run and the drawn hyperparameters, and returns the direction of every step, in NumPy or by another
+library.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,7 +48,10 @@ def runs(draw: Any, steps: int = 5) -> list[Step]:
         out = [np.asarray(rng.normal(size=s) * scale) for s in SHAPES]
         return [np.where(rng.random(s) < 0.2, 0.0, g) for s, g in zip(SHAPES, out, strict=True)] if zeros else out
 
-    return [Step(gradients(), [np.asarray(rng.normal(size=s)) for s in SHAPES], float(rng.random() + 0.1)) for _ in range(steps)]
+    return [
+        Step(gradients(), [np.asarray(rng.normal(size=s)) for s in SHAPES], float(rng.random() + 0.1))
+        for _ in range(steps)
+    ]
 
 
 def directions(module: tz.Module, run: list[Step]) -> list[list[Array]]:

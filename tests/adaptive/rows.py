@@ -3,8 +3,6 @@
 import torchzero as tz
 from tests.rows import Row
 
-SIGN = "the direction is a sign, whose derivative is zero although it jumps"
-
 ROWS: dict[str, Row] = {
     "Adagrad": Row(
         lambda: tz.m.Adagrad(lr_decay=0.1, initial_accumulator_value=0.3, eps=1e-3, alpha=0.7),
@@ -67,6 +65,7 @@ ROWS: dict[str, Row] = {
     "Rprop": Row(lambda: tz.m.Rprop(alpha=0.1), more=(lambda: tz.m.Rprop(alpha=0.1, backtrack=False),)),
     "SOAP": Row(
         lambda: tz.m.SOAP(precond_freq=2, merge_small=False, precondition_1d=False),
+        "tests/adaptive/test_soap.py::test_agrees_with_the_algorithm_in_numpy",
         more=(
             lambda: tz.m.SOAP(merge_small=False, precondition_1d=False, proj_exp_avg=False, inner=tz.m.EMA(0.5)),
             lambda: tz.m.SOAP(max_dim=3, merge_small=False, shampoo_beta=None, debias=False, precondition_1d=False),

@@ -40,3 +40,15 @@ def test_agrees_with_torch(run: list[Step], beta1: float, beta2: float, eps: flo
 def test_a_bad_decay_is_named_with_its_module_value_and_range() -> None:
     with pytest.raises(ValueError, match=r"Adam\(beta2=1.5\): must lie in \[0, 1\)"):
         tz.m.Adam(beta2=1.5)
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_a_module_on_the_mean_square_is_seen_by_the_root(amsgrad: bool) -> None:
+    plain, scaled = tz.m.Adam(amsgrad=amsgrad), tz.m.Adam(amsgrad=amsgrad, exp_avg_sq_tfm=tz.m.LR(4.0))
+    params = torch.zeros(3, dtype=torch.float64)
+    a, b = plain.init(params), scaled.init(params)
+    for k in range(3):
+        var = tz.Var(params, grad=torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64) / (k + 1))
+        a, mine = plain.step(a, var)
+        b, theirs = scaled.step(b, var)
+        torch.testing.assert_close(mine.update, 2 * theirs.update, rtol=1e-6, atol=0)

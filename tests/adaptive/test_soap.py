@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import torchzero as tz
+import torchzero.testing
 from tests.oracle import Array
 
 SHAPES = ((3, 4), (3, 3), (2, 2, 3))
@@ -140,3 +141,8 @@ def test_half_precision_parameters_have_bases_in_single_precision() -> None:
     assert var.update.dtype == torch.bfloat16
     assert {G.dtype for G in state.G} == {torch.float32}
     assert state.m.dtype == torch.bfloat16
+
+
+def test_the_basis_of_a_vector_does_not_hang_on_rounding() -> None:
+    """Its first gram matrix has rank one, so all but one of the eigenvectors would be whatever the solver likes."""
+    tz.testing.check_module(tz.m.SOAP(), laws=["vmap", "tree"])

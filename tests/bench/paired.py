@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 
 
-def interleaved(contenders: Mapping[str, Callable[[], object]], rounds: int = 30, warmup: int = 3) -> dict[str, list[float]]:
+def interleaved(
+    contenders: Mapping[str, Callable[[], object]], rounds: int = 30, warmup: int = 3
+) -> dict[str, list[float]]:
     """Seconds of every round for each contender; the order turns from round to round."""
     names = list(contenders)
     for name in names * warmup:

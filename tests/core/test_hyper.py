@@ -46,7 +46,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"closed": 1.01}, r"Everything\(closed=1.01\): must lie in \[-1, 1\]"),
     ({"above": 0.0}, r"Everything\(above=0.0\): must lie in \(0, inf\)"),
     ({"least": -1e-9}, r"Everything\(least=-1e-09\): must lie in \[0, inf\)"),
-    ({"whole": 1}, r"Everything\(whole=1\): must lie in an integer in \[2, inf\)"),
+    ({"whole": 1}, r"Everything\(whole=1\): must be an integer in \[2, inf\)"),
     ({"whole": 2.5}, r"Everything\(whole=2.5\)"),
     ({"mode": "c"}, r"Everything\(mode='c'\): must be one of 'a', 'b'"),
     ({"length": 0}, r"Everything\(length=0\)"),
@@ -59,7 +59,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"real": None}, r"Everything\(real=None\).*got NoneType"),
     ({"real": True}, r"Everything\(real=True\).*got bool"),
     ({"maybe": "x"}, r"Everything\(maybe='x'\).*or None; got str"),
-    ({"length": "3"}, r"Everything\(length='3'\): must be a number in an integer in \[1, inf\); got str"),
+    ({"length": "3"}, r"Everything\(length='3'\): must be an integer in \[1, inf\); got str"),
     (
         {"length": torch.tensor(3)},
         r"Everything\(length=tensor\(3\)\): is static.*cannot be a schedule or a tensor.*Switch",

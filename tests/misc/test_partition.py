@@ -64,6 +64,13 @@ def test_parts_move_at_the_same_time_from_the_same_gradient() -> None:
     _same(after["head"], tz.tree.map(lambda p, g: p - 0.25 * g, params["head"], grad["head"]))
 
 
+def test_disjoint_masks_commute() -> None:
+    one = tz.m.Masked([tz.m.Adam(), tz.m.GraftToParams()], "enc.*")
+    other = tz.m.Masked([tz.m.EMA(0.5), tz.m.LR(0.2)], "head.*")
+    a, b = (_run(tz.Chain(*order, tz.m.LR(0.1)), _params(), _loss) for order in ((one, other), (other, one)))
+    _same(a, b)
+
+
 def test_one_gradient_is_evaluated_for_all_parts() -> None:
     calls = []
 

@@ -106,7 +106,7 @@ def test_compiles_once(schedule: tz.schedules.Schedule) -> None:
 
 def test_numbers_are_checked() -> None:
     """The error names schedule, field, value and range."""
-    with pytest.raises(ValueError, match=r"Linear\(steps=0\): must lie in an integer in \[1, inf\)"):
+    with pytest.raises(ValueError, match=r"Linear\(steps=0\): must be an integer in \[1, inf\)"):
         tz.schedules.Linear(1.0, 0.0, steps=0)
     with pytest.raises(ValueError, match=r"Exponential\(rate=-1\)"):
         tz.schedules.Exponential(1.0, -1)

@@ -13,8 +13,8 @@ from torchzero.adaptive.muon_adjust_lr import MuonAdjustLR as MuonAdjustLR
 from torchzero.adaptive.ortho_grad import OrthoGrad as OrthoGrad
 from torchzero.adaptive.orthogonalize import Orthogonalize as Orthogonalize
 from torchzero.adaptive.orthogonalize import ZeropowerViaNewtonSchulz as ZeropowerViaNewtonSchulz
-from torchzero.adaptive.rm_sprop import RMSProp as RMSProp
-from torchzero.adaptive.rm_sprop import RMSprop as RMSprop
+from torchzero.adaptive.rmsprop import RMSProp as RMSProp
+from torchzero.adaptive.rmsprop import RMSprop as RMSprop
 from torchzero.adaptive.rprop import Rprop as Rprop
 from torchzero.adaptive.schedule_free import ScheduleFree as ScheduleFree
 from torchzero.adaptive.schedule_free_adam_w import ScheduleFreeAdamW as ScheduleFreeAdamW

@@ -12,6 +12,7 @@ from torchzero.core.hyper import number as real
 from torchzero.core.module import Module
 from torchzero.core.safe import safe_sqrt
 from torchzero.core.transform import At, TensorwiseTransform
+from torchzero.core.tree import Tree
 
 
 class AdamState(NamedTuple):
@@ -84,6 +85,10 @@ class Adam(TensorwiseTransform):
         m, v = ema(state.m, u, self.beta1), ema_square(state.v, u, self.beta2)
         return AdamState(state.t, m, v, torch.maximum(state.v_max, v) if isinstance(state.v_max, Tensor) else ())
 
+    def buffer_input(self, slot: str, state: AdamState) -> Tree:
+        return state.v_max if slot == "v" and self.amsgrad else getattr(state, slot)
+
     def apply_tensor(self, state: AdamState, u: Tensor, at: At) -> Tensor:
-        v = state.v_max if isinstance(state.v_max, Tensor) else state.v
+        largest = self.amsgrad and self.exp_avg_sq_tfm is None  # the module has been given v_max, and v is its output
+        v = state.v_max if largest and isinstance(state.v_max, Tensor) else state.v
         return at.scalars.c * state.m / (safe_sqrt(v) + at.scalars.e)

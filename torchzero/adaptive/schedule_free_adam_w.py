@@ -1,6 +1,6 @@
 """ScheduleFreeAdamW: AdamW with averaging in place of a schedule and of its first moment."""
 
-from torchzero.adaptive.rm_sprop import RMSprop
+from torchzero.adaptive.rmsprop import RMSprop
 from torchzero.adaptive.schedule_free import ScheduleFree
 from torchzero.core.chain import Chain
 from torchzero.core.hyper import Hyper

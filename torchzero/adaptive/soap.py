@@ -37,6 +37,19 @@ class SOAPScalars(NamedTuple):
     factor: Tensor | float  # α√(1-β₂ᵏ)/(1-β₁ᵏ), k updates averaged
 
 
+def _settled(G: Tensor, x: Tensor) -> Tensor:
+    """The gram matrix G of `x` along one dimension, with eigenvectors that do not hang on rounding.
+
+    Where one update leaves two directions or more without any size, a diagonal of distinct entries, tiny beside the
+    trace, chooses among the bases of these.
+    """
+    n = len(G)
+    if x.numel() // n >= n - 1:
+        return G
+    choice = torch.linspace(1, 2, n, dtype=G.dtype, device=G.device)
+    return G + torch.diag(torch.finfo(G.dtype).eps ** 0.5 * G.diagonal().sum() * choice)
+
+
 class SOAP(TensorwiseTransform):
     r"""Run Adam in the eigenbasis of the gram matrices of the update.
 
@@ -48,6 +61,9 @@ class SOAP(TensorwiseTransform):
     After the second update, and then every `precond_freq`, one step of orthogonal iteration follows the eigenvectors,
     $Q_i ← \mathrm{qr}(G_i Q_i)$, columns sorted by $q^TG_iq$; v is sorted along, and m is turned into the new basis.
     Dimensions of length 1 or longer than `max_dim` have no basis; a tensor without any runs plain Adam.
+
+    A vector, or a long dimension, has directions that no update has shown yet. Their basis is arbitrary in the paper
+    and fixed by a tiny diagonal here; derivatives through it are right, but change quickly with the gradients.
 
     Args:
         beta1: decay of the mean, in [0, 1).
@@ -124,7 +140,8 @@ class SOAP(TensorwiseTransform):
         m = known * ema(state.m, tree.cast(x, state.m), self.beta1)
         v = known * ema_square(state.v, tree.cast(square, state.v), self.beta2)
         G = tuple(self._absorb(G, gram(work, i)) for G, i in zip(state.G, dims, strict=True))
-        Q = cond(at.scalars.first, lambda: tuple(safe_eigh(x)[1].flip(-1) for x in G), lambda: Q) if dims else Q
+        if dims:
+            Q = cond(at.scalars.first, lambda: tuple(safe_eigh(_settled(x, raw))[1].flip(-1) for x in G), lambda: Q)
         return SOAPState(state.t, tree.cast(m, state.m), tree.cast(v, state.v), G, Q)
 
     def _absorb(self, G: Tensor, x: Tensor) -> Tensor:
@@ -135,7 +152,7 @@ class SOAP(TensorwiseTransform):
         """One step of orthogonal iteration, with the averages carried along."""
         m, v, made = state.m, state.v, []
         for G, Q, i in zip(state.G, state.Q, dims, strict=True):
-            product = G @ Q
+            product = _settled(G, m) @ Q
             order = (Q * product).sum(-2).argsort(descending=True, stable=True)
             v = v.movedim(i, -1)[..., order].movedim(-1, i)
             made.append(safe_qr(product[:, order]))

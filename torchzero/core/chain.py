@@ -25,7 +25,11 @@ def flatten_modules(modules: Iterable[Any]) -> Iterator[Module]:
         elif isinstance(module, Iterable) and not isinstance(module, str | Tensor | dict):
             yield from flatten_modules(module)
         else:
-            hint = f"; did you mean {module.__name__}()?" if isinstance(module, type) and issubclass(module, Module) else ""
+            hint = (
+                f"; did you mean {module.__name__}()?"
+                if isinstance(module, type) and issubclass(module, Module)
+                else ""
+            )
             raise TypeError(f"Chain: expected a module or a sequence of modules, got {module!r}{hint}")
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeGuard
 
 import torch
 from torch import Tensor
@@ -32,12 +32,16 @@ class Range(NamedTuple):
         below = value <= self.high if self.closed_high else value < self.high
         return above and below
 
+    @property
+    def demand(self) -> str:
+        """What a value must do, for messages."""
+        return f"must be an integer in {self}" if self.integer else f"must lie in {self}"
+
     def __str__(self) -> str:
-        kind = "an integer in " if self.integer else ""
         left, right = "[" if self.closed_low else "(", "]" if self.closed_high else ")"
         low = "-inf" if self.low == -math.inf else f"{self.low:g}"
         high = "inf" if self.high == math.inf else f"{self.high:g}"
-        return f"{kind}{left}{low}, {high}{right}"
+        return f"{left}{low}, {high}{right}"
 
 
 ANY = Range(closed_low=False)
@@ -108,7 +112,7 @@ def children(*, operand: bool = False) -> Any:
     return dataclasses.field(metadata={"kind": "children", "operand": operand, "optional": False})
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """Whether `value` is a plain Python number (bool excluded)."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -130,7 +134,7 @@ def check_hyper(owner: str, name: str, value: Any, limits: Range, optional: bool
         return
     if is_number(value):
         if not limits.admits(value):
-            raise _bad(owner, name, value, f"must lie in {limits}; choose a value in that range")
+            raise _bad(owner, name, value, f"{limits.demand}; choose a value in that range")
         return
     if isinstance(value, dict | tuple | list) and not isinstance(value, str):
         for part in value.values() if isinstance(value, dict) else value:
@@ -165,9 +169,9 @@ def check_static(owner: str, name: str, value: Any, meta: Any) -> None:
         raise _bad(owner, name, value, f"must be one of {', '.join(map(repr, choices))}")
     if limits is not None:
         if not is_number(value):
-            raise _bad(owner, name, value, f"must be a number in {limits}; got {type(value).__name__}", TypeError)
+            raise _bad(owner, name, value, f"{limits.demand}; got {type(value).__name__}", TypeError)
         if not limits.admits(value):
-            raise _bad(owner, name, value, f"must lie in {limits}; choose a value in that range")
+            raise _bad(owner, name, value, f"{limits.demand}; choose a value in that range")
 
 
 def as_scalar(value: float | Tensor, like: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ class Module:
             elif kind == "child" and not (value is None and meta["optional"]):
                 self._write(field.name, as_child(value, owner, field.name, meta["operand"]))
             elif kind == "children":
-                made = [as_child(v, owner, f"{field.name}[{i}]", meta["operand"]) for i, v in enumerate(value)]
+                made = [as_child(v, owner, f"{field.name}[{i}]", meta["operand"]) for i, v in enumerate(value or ())]
                 self._write(field.name, tuple(made))
 
     def _write(self, name: str, value: Any) -> None:
@@ -199,7 +199,9 @@ class Module:
         Raises:
             RuntimeError: when two children have one, so that it is not clear which is meant.
         """
-        found = {n: op for n, m in self.children().items() if (op := m.operator(self.child_state(state, n))) is not None}
+        found = {
+            n: op for n, m in self.children().items() if (op := m.operator(self.child_state(state, n))) is not None
+        }
         if len(found) > 1:
             raise RuntimeError(
                 f"{type(self).__name__}: several children model curvature: {', '.join(found)}; keep one of them here"
@@ -207,7 +209,7 @@ class Module:
         return next(iter(found.values()), None)
 
     def evaluations(self, state: Any) -> Any:
-        """How often the last update evaluated the objective away from x0: a number, or a 0-d tensor where data decides."""
+        """How often the last update evaluated the objective away from x0: a number, or a 0-d tensor."""
         return sum(module.evaluations(self.child_state(state, name)) for name, module in self.children().items())
 
     def child_state(self, state: Any, name: str) -> Any:
@@ -267,7 +269,11 @@ class Module:
 
     def chain_locality(self) -> Locality:
         """The locality of this module together with its children."""
-        reach = max(LOCALITIES.index(self.locality), *(LOCALITIES.index(c.chain_locality()) for c in self.children().values()), 0)
+        reach = max(
+            LOCALITIES.index(self.locality),
+            *(LOCALITIES.index(c.chain_locality()) for c in self.children().values()),
+            0,
+        )
         return LOCALITIES[reach]
 
     # ------------------------------------------------------------------ settings for the shell
@@ -308,10 +314,9 @@ class Module:
             value = getattr(self, f.name)
             if f.metadata.get("kind") == "children":
                 parts += [repr(v) for v in value]
-            elif not _is_default(value, f.default):
-                if not (isinstance(value, Tensor) and value.numel() > 1):
-                    shown = f"{value.item():g}" if isinstance(value, Tensor) and not _wrapped(value) else repr(value)
-                    parts.append(f"{f.name}={shown}")
+            elif not _is_default(value, f.default) and not (isinstance(value, Tensor) and value.numel() > 1):
+                shown = f"{value.item():g}" if isinstance(value, Tensor) and not _wrapped(value) else repr(value)
+                parts.append(f"{f.name}={shown}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
@@ -322,4 +327,4 @@ def _is_default(value: Any, default: Any) -> bool:
 
 
 def _wrapped(x: Tensor) -> bool:
-    return torch._C._functorch.is_functorch_wrapped_tensor(x)
+    return torch._C._functorch.is_functorch_wrapped_tensor(x)  # pyright: ignore[reportAttributeAccessIssue]

@@ -76,7 +76,7 @@ class FunctionObjective(Objective):
 
     def jacobian(self, params: Tree) -> tuple[Tensor, Tensor]:
         vector, unravel = tree.ravel(params)
-        r, pullback = torch.func.vjp(lambda x: self.residuals(unravel(x)), vector)
+        r, pullback = torch.func.vjp(lambda x: self.residuals(unravel(x)), vector)  # pyright: ignore[reportAssignmentType]
         rows = torch.eye(r.numel(), dtype=r.dtype, device=r.device)
         return r, torch.func.vmap(lambda row: pullback(row)[0])(rows)
 
@@ -84,7 +84,7 @@ class FunctionObjective(Objective):
         return self.linearize(params)[1](v)
 
     def linearize(self, params: Tree) -> tuple[Tree, Callable[[Tree], Tree]]:
-        grad, pullback = torch.func.vjp(torch.func.grad(self.value), params)
+        grad, pullback = torch.func.vjp(torch.func.grad(self.value), params)  # pyright: ignore[reportAssignmentType]
         return tree.own(grad), lambda v: tree.own(pullback(v)[0])
 
     def hessian(self, params: Tree) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import optree
 import torch.utils._pytree as torch_pytree
 
-GLOBAL = optree.registry.__GLOBAL_NAMESPACE
+GLOBAL = optree.registry.__GLOBAL_NAMESPACE  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def register_node(

@@ -12,7 +12,7 @@ def differentiated(x: Tensor) -> bool:
     return (
         x.requires_grad
         or torch.compiler.is_compiling()
-        or torch._C._functorch.is_functorch_wrapped_tensor(x)
+        or torch._C._functorch.is_functorch_wrapped_tensor(x)  # pyright: ignore[reportAttributeAccessIssue]
         or forward_ad._current_level >= 0
     )
 

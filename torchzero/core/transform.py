@@ -160,20 +160,24 @@ class TensorwiseTransform(Transform):
         n = len(us)
         fields = getattr(state, "_fields", None)
         rows: Any = itertools.repeat((), n)
+        cls: Any = None
         if fields is not None:
             cls = type(state)
-            columns = [itertools.repeat((), n) if isinstance(slot, tuple) and slot == () else spec.flatten_up_to(slot) for slot in state]
+            columns = [
+                itertools.repeat((), n) if isinstance(slot, tuple) and slot == () else spec.flatten_up_to(slot)
+                for slot in state
+            ]
             rows = [cls(*slots) for slots in zip(*columns, strict=False)]
         counted = fields is not None and "t" in fields
         params = spec.flatten_up_to(var.params)
         grads = spec.flatten_up_to(var.grad) if "grad" in self.needs else itertools.repeat(None, n)
         loss = var.loss if "value" in self.needs else None
-        known: Any = (None, None)
+        known: Any = (None, None, None, None)
         states, outs = [], []
         for me, row, x, p, g in zip(self._per_leaf(u, n), rows, us, params, grads, strict=False):
-            scalars = None
+            t, scalars = None, None
             if counted:
-                # Neighbours mostly share their count. (`is`, not id(): a compiled step would be guarded on the address.)
+                # Neighbours mostly share their count. (`is`, not id(): that would guard compiled code on an address.)
                 if known[0] is not me or known[1] is not row.t:
                     t = row.t + 1 if update else row.t
                     known = me, row.t, t, me.scalars(t.to(torch.float64))
@@ -181,8 +185,8 @@ class TensorwiseTransform(Transform):
             at = At(p, g, loss, scalars)
             if update and fields is not None:
                 old = row
-                row = me.update_tensor(row._replace(t=t) if counted else row, x, at)  # pyright: ignore[reportPossiblyUnbound]
-                row = cls(*(_keep(n, o) for n, o in zip(row, old, strict=True)))  # pyright: ignore[reportPossiblyUnbound]
+                row = me.update_tensor(row._replace(t=t) if counted else row, x, at)
+                row = cls(*(_keep(n, o) for n, o in zip(row, old, strict=True)))
             states.append(row)
             if apply:
                 out = me.apply_tensor(row, x, at)

@@ -15,7 +15,7 @@ from torchzero.core.registration import register_node
 from torchzero.core.safe import safe_norm
 
 Tree: TypeAlias = Any  # an optree of tensors
-Spec: TypeAlias = optree.PyTreeSpec
+Spec: TypeAlias = Any  # an optree.PyTreeSpec
 
 
 class Hole(tuple):  # type: ignore[type-arg]
@@ -40,7 +40,7 @@ class Leaves(tuple):  # type: ignore[type-arg]
 
     names: tuple[str, ...]
 
-    def __new__(cls, values: Sequence[Any], names: tuple[str, ...]) -> "Leaves":
+    def __new__(cls, values: Sequence[Any], names: tuple[str, ...]) -> "Leaves":  # noqa: PYI034  (typing.Self came with Python 3.11)
         """A value for each name."""
         self = super().__new__(cls, values)
         self.names = names
@@ -86,7 +86,7 @@ def leaves(tree: Tree) -> list[Any]:
 
 def flatten(tree: Tree) -> tuple[list[Any], Spec]:
     """Leaves and structure."""
-    return optree.tree_flatten(tree)  # pyright: ignore[reportReturnType]
+    return optree.tree_flatten(tree)
 
 
 def unflatten(spec: Spec, values: Any) -> Tree:
@@ -94,7 +94,9 @@ def unflatten(spec: Spec, values: Any) -> Tree:
     return optree.tree_unflatten(spec, values)
 
 
-def with_paths(tree: Tree, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[tuple[str, ...]], list[Any], Spec]:
+def with_paths(
+    tree: Tree, is_leaf: Callable[[Any], bool] | None = None
+) -> tuple[list[tuple[str, ...]], list[Any], Spec]:
     """The path of every leaf (keys, indices and field names as strings), the leaves, and the structure."""
     accessors, values, spec = optree.tree_flatten_with_accessor(tree, is_leaf=is_leaf)
     return [tuple(str(getattr(part, "field", part.entry)) for part in path) for path in accessors], values, spec  # type: ignore[return-value]
@@ -180,6 +182,8 @@ def norm(tree: Tree, ord: float = 2) -> Tensor:
     parts = [safe_norm(x, ord) for x in leaves(tree) if x.numel()]
     if not parts:
         return torch.zeros(())
+    if ord == 0:  # the number of elements that are not zero
+        return _sum(iter(parts))
     return parts[0] if len(parts) == 1 else safe_norm(torch.stack(parts), ord)
 
 

@@ -191,7 +191,8 @@ class Var:
 
     def __repr__(self) -> str:
         known = [name for name in ("grad", "loss") if self._memo[name] is not None]
-        return f"Var(params={self.params!r}, update={'gradient' if self._update is None else self._update!r}, known={known})"
+        update = "gradient" if self._update is None else repr(self._update)
+        return f"Var(params={self.params!r}, update={update}, known={known})"
 
 
 _TREES = ("params", "_update", "grad", "loss")

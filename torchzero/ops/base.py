@@ -96,7 +96,7 @@ class OperationBase(TensorwiseTransform):
     def operands(self) -> dict[str, Any]:
         """Every operand by name, modules and numbers alike; those of a tuple are called name[i]."""
         found: dict[str, Any] = {}
-        for f in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+        for f in dataclasses.fields(self):
             kind, value = f.metadata.get("kind"), getattr(self, f.name)
             if kind == "child":
                 found[f.name] = value

@@ -162,7 +162,8 @@ def _times(slopes: list[Tensor], inputs: list[Tensor], v: list[Tensor]) -> list[
 
 
 def _leaf(p: Tensor) -> Tensor:
-    return p if p.is_leaf else (base_of_view(p) if base_of_view(p) is not None else p)  # type: ignore[return-value]
+    base = None if p.is_leaf else base_of_view(p)
+    return p if base is None else base
 
 
 def _dense(g: Tensor, p: Tensor) -> Tensor:

@@ -45,12 +45,14 @@ class LRHandle(torch.optim.Optimizer):
     it on, a scheduler that the user made does not.
     """
 
+    param_groups: list[ParamGroup]
+
     def __init__(self, owner: "Modular", module: Module) -> None:
         self.owner = owner
         self.module = module
         self.state = defaultdict(dict)
         self.defaults = {"lr": getattr(module, "lr", None), "momentum": MOMENTUM}
-        self.param_groups = []
+        self.param_groups = []  # pyright: ignore[reportIncompatibleVariableOverride]
         self.follow()
 
     def follow(self) -> None:
@@ -63,7 +65,7 @@ class LRHandle(torch.optim.Optimizer):
         """The learning rate of the module itself."""
         return self.owner._settings.value(self.module, "lr")
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Do nothing: the optimizer steps."""
 
     @property

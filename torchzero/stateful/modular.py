@@ -45,6 +45,9 @@ class Modular(torch.optim.Optimizer):
     Modular(ClipValue(value=1), Adam(), LR(lr=0.001))
     """
 
+    param_groups: list[ParamGroup]  # pyright: ignore[reportIncompatibleVariableOverride]
+    chain: Chain
+
     def __init__(self, params: Any, *modules: Chainable) -> None:
         self.chain = Chain(*modules)
         if not self.chain.links:
@@ -83,14 +86,14 @@ class Modular(torch.optim.Optimizer):
         return [m for link in self.chain.links for m in link.walk()]
 
     @property
-    def state(self) -> StateView:  # type: ignore[override]
+    def state(self) -> StateView:
         """For each parameter its part of the state: "module path/slot" -> tensor. Read only."""
         if self._state is None:
             self._prepare([p.requires_grad for p in self._params])
         return StateView(self)
 
     @state.setter
-    def state(self, value: Any) -> None:
+    def state(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Accept what torch's base class assigns; the state is kept elsewhere."""
 
     def get_lr_module(self, last: bool = True) -> LRHandle:
@@ -159,9 +162,9 @@ class Modular(torch.optim.Optimizer):
 
     # ------------------------------------------------------------------ the step
 
-    @torch._disable_dynamo
+    @torch._disable_dynamo  # pyright: ignore[reportPrivateImportUsage]
     @torch.no_grad()
-    def step(self, closure: Callable[..., Any] | None = None, loss: Tensor | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[..., Any] | None = None, loss: Tensor | None = None, **kwargs: Any) -> Any:
         """Take one step.
 
         Args:
@@ -256,7 +259,7 @@ class Modular(torch.optim.Optimizer):
             return
         self._state = store.merge(self._state, made, new, self._state)
         known = [s >= 0 for s in self._steps]
-        for key, link in zip(chain.keys(), chain.links, strict=True):
+        for key, link in zip(self.chain.keys(), chain.children().values(), strict=True):
             if any(m.whole for m in link.walk()):  # a longer vector is another space: start afresh
                 self._state[key] = store.fresh(link, values, known)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-class ParamGroup(dict):  # type: ignore[type-arg]
+class ParamGroup(dict[str, Any]):
     """A dict of overrides that reads through to the modules' values.
 
     Reading a key that was never written gives the modules' value; writing makes an override; deleting the override
@@ -86,4 +86,4 @@ class ParamGroup(dict):  # type: ignore[type-arg]
     def __eq__(self, other: object) -> bool:
         return self is other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None

@@ -28,7 +28,7 @@ class RMSpropState(NamedTuple):
 class RMSpropScalars(NamedTuple):
     """Weights of one step."""
 
-    gain: Tensor | None  # of u² in v; None for 1-β
+    gain: Tensor | float | None  # of u² in v; None for 1-β
     weight: Tensor | float  # 1-βᵗ, which the hats divide by
 
 
@@ -38,8 +38,8 @@ class RMSprop(TensorwiseTransform):
     $$ v_t = βv_{t-1} + (1-β)u_t^2,\quad m_t = βm_{t-1} + (1-β)u_t,\quad
        d_t = \frac{u_t}{\sqrt{\hat v_t - \hat m_t^2} + ε} $$
 
-    where m is 0 unless `centered`, and the hat divides by 1-β^t if `debias`. A variance that rounding makes negative
-    counts as zero. With AMSGrad v is replaced by its largest value so far, before the hat.
+    where m is 0 unless `centered`, and the hat divides by 1-β^t if `debias`. A variance that is smaller than its
+    rounding error counts as zero. With AMSGrad v is replaced by its largest value so far, before the hat.
 
     Args:
         smoothing: β in [0, 1).
@@ -115,15 +115,15 @@ class RMSprop(TensorwiseTransform):
         v = state.v_max if self.amsgrad else state.v
         if not self.debias:
             return v
-        t = tree.leaves(state.t)[0].to(torch.float64)
-        return tree.zipmap(lambda x, beta: tree.cast(x / bias(beta, t), x), v, self.smoothing)
+        return tree.zipmap(lambda x, beta, t: tree.cast(x / bias(beta, t.double()), x), v, self.smoothing, state.t)
 
     def apply_tensor(self, state: RMSpropState, u: Tensor, at: At) -> Tensor:
         v, weight = state.v, at.scalars.weight
         if self.exp_avg_sq_tfm is None:
             v = (state.v_max if isinstance(state.v_max, Tensor) else v) / weight
         if isinstance(state.m, Tensor):
-            v = (v - (state.m / weight) ** 2).clamp_min(0)
+            variance = v - (state.m / weight) ** 2
+            v = torch.where(variance > 8 * torch.finfo(u.dtype).eps * v, variance, torch.zeros_like(variance))
         return u / (safe_sqrt(v) + self.eps)
 
 
