@@ -1,6 +1,7 @@
 """Lookahead against optax, and what it does around the end of a round."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,9 +12,7 @@ import torchzero as tz
 @settings(max_examples=10)
 @given(st.integers(1, 4), st.floats(0, 1), st.floats(0.01, 0.3), st.integers(0, 2**31))
 def test_agrees_with_optax(k: int, alpha: float, lr: float, seed: int) -> None:
-    import jax
-    import optax
-
+    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
     rng = np.random.default_rng(seed)
     x0, grads = rng.normal(size=3), rng.normal(size=(9, 3))
     with jax.enable_x64(True):

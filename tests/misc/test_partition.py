@@ -209,6 +209,14 @@ def test_a_part_that_accumulates_waits_alone() -> None:
     assert bool(var.skip_update)
 
 
+def test_a_step_that_is_skipped_anyway_stays_so_and_keeps_its_direction() -> None:
+    opt = tz.m.Split("enc.*", tz.m.LR(2.0), tz.m.LR(3.0))
+    params = _params()
+    _, var = opt.step(opt.init(params), tz.Var(params, grad=tz.tree.ones_like(params), skip_update=torch.tensor(True)))
+    assert bool(var.skip_update)
+    assert [x.flatten()[0].item() for x in tz.tree.leaves(var.update)] == [2.0, 2.0, 3.0, 3.0]
+
+
 def test_averages_are_read_part_by_part() -> None:
     opt = tz.m.Split("enc.*", [tz.m.LR(1.0), tz.m.ParamEMA(0.5)], tz.m.LR(1.0))
     params = tz.tree.zeros_like(_params())

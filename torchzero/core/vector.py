@@ -5,6 +5,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor
 
 from torchzero.core import tree
+from torchzero.core.hyper import is_scalar
 from torchzero.core.transform import Transform
 from torchzero.core.tree import Tree
 from torchzero.core.var import Var
@@ -24,9 +25,13 @@ class VectorTransform(Transform):
     Give `init_vector(x)`, `update_vector(state, u, at)`, `apply_vector(state, u, at)`, and `operator_vector(state)` if
     the module models curvature. All parameters are ravelled into one vector; a subclass with a static field
     `concat_params` treats every tensor by itself when it is False.
+
+    A hyperparameter given as a tree has the value of its tensor where tensors are treated by themselves; one vector
+    over all parameters has one value, except for the names in `per_element`, which arrive as they are.
     """
 
     whole: ClassVar[bool] = True
+    per_element: ClassVar[frozenset[str]] = frozenset()
 
     def init_vector(self, x: Tensor) -> Any:
         """The state before the first step."""
@@ -48,34 +53,66 @@ class VectorTransform(Transform):
     def _together(self) -> bool:
         return getattr(self, "concat_params", True)
 
+    def _trees(self) -> dict[str, Any]:
+        """The hyperparameters that are given as trees of the parameters."""
+        found = {k: v for k, v in self.hypers().items() if v is not None and not is_scalar(v)}
+        return {k: v for k, v in found.items() if k not in self.per_element}
+
+    def _single(self) -> Any:
+        """This module with one value for each hyperparameter."""
+        changes = {}
+        for name, value in self._trees().items():
+            first, *rest = tree.leaves(value)
+            if any(x is not first and (isinstance(x, Tensor) or x != first) for x in rest):
+                raise ValueError(
+                    f"{type(self).__name__}({name}={value!r}): one vector over all parameters has one {name}; "
+                    "give a single value, concat_params=False where the module has it, or Partition the parameters"
+                )
+            changes[name] = first
+        return self.evolve(**changes) if changes else self
+
+    def _each(self, params: Tree, n: int) -> list[Any]:
+        """This module for every tensor."""
+        trees = self._trees()
+        if not trees:
+            return [self] * n
+        columns = zip(*(tree.spread(v, params) for v in trees.values()), strict=True)
+        return [self.evolve(**dict(zip(trees, values, strict=True))) for values in columns]
+
     def init_tree(self, params: Tree) -> Any:
         if self._together:
-            return self.init_vector(tree.ravel(params)[0])
-        return tree.map(lambda p: self.init_vector(p.reshape(-1)), params)
+            return self._single().init_vector(tree.ravel(params)[0])
+        ps, spec = tree.flatten(params)
+        each = self._each(params, len(ps))
+        return tree.unflatten(spec, [me.init_vector(p.reshape(-1)) for me, p in zip(each, ps, strict=True)])
 
     def _look(self, x: Tensor, var: Var) -> AtVector:
         return AtVector(x, var.loss if "value" in self.needs else None, var)
 
     def update_tree(self, state: Any, u: Tree, var: Var) -> Any:
         if self._together:
-            return self.update_vector(state, tree.ravel(u)[0], self._look(tree.ravel(var.params)[0], var))
+            look = self._look(tree.ravel(var.params)[0], var)
+            return self._single().update_vector(state, tree.ravel(u)[0], look)
         us, spec = tree.flatten(u)
-        rows = zip(spec.flatten_up_to(state), us, spec.flatten_up_to(var.params), strict=True)
+        each = self._each(u, len(us))
+        rows = zip(each, spec.flatten_up_to(state), us, spec.flatten_up_to(var.params), strict=True)
         return tree.unflatten(
-            spec, [self.update_vector(s, x.reshape(-1), self._look(p.reshape(-1), var)) for s, x, p in rows]
+            spec, [me.update_vector(s, x.reshape(-1), self._look(p.reshape(-1), var)) for me, s, x, p in rows]
         )
 
     def apply_tree(self, state: Any, u: Tree, var: Var) -> Tree:
         if self._together:
             vector, unravel = tree.ravel(u)
-            return unravel(self.apply_vector(state, vector, self._look(tree.ravel(var.params)[0], var)))
+            look = self._look(tree.ravel(var.params)[0], var)
+            return unravel(self._single().apply_vector(state, vector, look))
         us, spec = tree.flatten(u)
-        rows = zip(spec.flatten_up_to(state), us, spec.flatten_up_to(var.params), strict=True)
+        each = self._each(u, len(us))
+        rows = zip(each, spec.flatten_up_to(state), us, spec.flatten_up_to(var.params), strict=True)
         outs = [
-            self.apply_vector(s, x.reshape(-1), self._look(p.reshape(-1), var)).reshape(x.shape) for s, x, p in rows
+            me.apply_vector(s, x.reshape(-1), self._look(p.reshape(-1), var)).reshape(x.shape) for me, s, x, p in rows
         ]
         return tree.unflatten(spec, outs)
 
     def operator(self, state: Any) -> Any:
         own = state.own if self.children() else state
-        return self.operator_vector(own) if self._together else None
+        return self._single().operator_vector(own) if self._together else None

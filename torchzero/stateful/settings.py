@@ -131,8 +131,9 @@ class Settings:
         owners = self.owners.get("lr", [])
         if len(owners) > 1:
             warn(
-                f"Modular: several modules have a setting called lr: {', '.join(o.path for o in owners)}; they "
-                "multiply, and schedulers reach all of them; keep one LR",
+                f"Modular: several modules have a setting called lr: {', '.join(o.path for o in owners)}; a "
+                "group's or scheduler's lr reaches all of them, and on the same parameters they multiply; keep one LR, "
+                "after the modules that branch",
             )
         for path, module in owners:
             if not type(module).__module__.startswith("torchzero."):
