@@ -1,5 +1,7 @@
 """torchzero: optimizers as pure values, for PyTorch."""
 
+from typing import TYPE_CHECKING, Any
+
 from torchzero import core as core
 from torchzero import m as m
 from torchzero import schedules as schedules
@@ -19,4 +21,16 @@ from torchzero.core import tree as tree
 from torchzero.core import while_loop as while_loop
 from torchzero.stateful import Modular as Modular
 
+if TYPE_CHECKING:
+    from torchzero import testing as testing
+
 __version__ = "1.0.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import `tz.testing` when it is first used: it needs hypothesis, and nothing else does."""
+    if name == "testing":
+        import importlib
+
+        return importlib.import_module("torchzero.testing")
+    raise AttributeError(f"module 'torchzero' has no attribute {name!r}")

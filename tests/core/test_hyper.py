@@ -70,7 +70,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"inner": tz.m.LR}, r"Everything\(inner=.*did you mean LR\(\)\?"),
     (
         {"operand": "x"},
-        r"Everything\(operand='x'\): must be a module or a sequence of modules, a number or a 0-d tensor",
+        r"Everything\(operand='x'\): must be a module or a sequence of modules, a number, a 0-d tensor or a schedule",
     ),
 ]
 

@@ -74,6 +74,24 @@ def test_in_two_groups():
         tz.Modular([{"params": [p]}, ("w", p)], tz.m.LR(0.1))
 
 
+def test_a_model_without_parameters():
+    with pytest.raises(ValueError, match="the ReLU has no parameters"):
+        tz.Modular(torch.nn.ReLU(), tz.m.LR(0.1))
+
+
+def test_an_added_group_without_params():
+    opt = tz.Modular(leaves((1,)), tz.m.LR(0.1))
+    with pytest.raises(KeyError, match="add_param_group: the group needs the key 'params'"):
+        opt.add_param_group({"lr": 0.1})
+
+
+def test_the_snapshot_of_another_optimizer():
+    params = leaves((1,))
+    opt = tz.Modular(params, tz.m.Adam(), tz.m.LR(0.1))
+    with pytest.raises(ValueError, match=r"saved by another optimizer; give what Modular\.state_dict returned"):
+        opt.load_state_dict(torch.optim.Adam(params).state_dict())
+
+
 def test_nothing_requires_grad():
     with pytest.warns(UserWarning, match="no parameter requires grad"):
         tz.Modular([torch.zeros(2)], tz.m.LR(0.1))

@@ -442,3 +442,12 @@ def test_a_state_dict_of_torch_is_refused_by_name():
     opt = tz.Modular(model.parameters(), tz.m.Adam(), tz.m.LR(0.1))
     with pytest.raises(ValueError, match=r"'0.Adam/[a-z_]+' of parameter 0 is missing|has 'exp_avg'"):
         opt.load_state_dict(other.state_dict())
+
+
+def test_another_order_of_the_parameters_is_refused_by_a_module_that_sees_one_vector():
+    model = net()
+    opt = tz.Modular(model.named_parameters(), tz.m.FullMatrixAdagrad(), tz.m.LR(0.1))
+    train(opt, model, 2)
+    other = tz.Modular(list(model.named_parameters())[::-1], tz.m.FullMatrixAdagrad(), tz.m.LR(0.1))
+    with pytest.raises(ValueError, match=r"saved in another order, and 0\.FullMatrixAdagrad sees them as one vector"):
+        other.load_state_dict(opt.state_dict())

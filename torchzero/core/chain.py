@@ -9,6 +9,7 @@ from torchzero.core import hyper, tree
 from torchzero.core import var as var_
 from torchzero.core.control import concrete
 from torchzero.core.module import Module
+from torchzero.core.schedule import Schedule
 from torchzero.core.tree import Tree
 from torchzero.core.var import Var
 
@@ -67,7 +68,14 @@ class Chain(Module):
         return {key: module.init(params) for key, module in zip(self.keys(), self.links, strict=True)}
 
     def _run(self, state: dict[str, Any], var: Var, advance: bool) -> tuple[dict[str, Any], Var]:
+        if not isinstance(state, dict) or state.keys() != set(self.keys()):
+            got = ", ".join(map(str, state)) if isinstance(state, dict) else type(state).__name__
+            raise ValueError(
+                f"{self!r}: the state must have an entry for each link, {', '.join(self.keys())}; got {got}; begin "
+                "with the state that its init(params) returns"
+            )
         at_entry, new = var.stop, {}
+        state = self._begun(state, var) if advance else state
         for key, module in zip(self.keys(), self.links, strict=True):
             own, stop = state[key], var.stop if isinstance(var.stop, bool) else concrete(var.stop)
             if stop:
@@ -79,6 +87,16 @@ class Chain(Module):
                 out = var_.where(var.stop, var, out)  # pyright: ignore[reportArgumentType]
             new[key], var = after, out
         return new, var.replace(stop=at_entry)
+
+    def _begun(self, state: dict[str, Any], var: Var) -> dict[str, Any]:
+        """The states at the beginning of a step: afresh, if a link asked for it in the step before."""
+        for key, asking in zip(self.keys(), self.links, strict=True):
+            flag = asking.restarts_others(state[key])
+            if flag is not None:
+                others = {k: m for k, m in zip(self.keys(), self.links, strict=True) if k != key}
+                fresh = {k: afresh(flag, m, state[k], var.params) for k, m in others.items()}
+                state = {**state, **fresh}
+        return state
 
     def update(self, state: dict[str, Any], var: Var) -> dict[str, Any]:
         return self._run(state, var, advance=True)[0]
@@ -96,6 +114,14 @@ class Chain(Module):
         return f"C({', '.join(map(repr, self.links))})"
 
 
+def afresh(flag: Tensor | bool, module: Module, state: Any, params: Tree) -> Any:
+    """The state of `module` with which it starts afresh at `params` where `flag` holds, else `state`."""
+    decided = concrete(flag)
+    if decided is None:
+        return tree.where(flag, module.restarted(state, params), state)
+    return module.restarted(state, params) if decided else state
+
+
 def maybe_chain(*modules: Chainable) -> Module:
     """A lone module as it is, several as a Chain."""
     flat = list(flatten_modules(modules))
@@ -104,10 +130,10 @@ def maybe_chain(*modules: Chainable) -> Module:
 
 def as_child(value: Any, owner: str, name: str, operand: bool) -> Any:
     """A child field's value: a module, a chain of a sequence, or (as an operand) a number or tensor."""
-    if isinstance(value, Module) or (operand and isinstance(value, int | float | Tensor)):
+    if isinstance(value, Module) or (operand and isinstance(value, int | float | Tensor | Schedule)):
         return value
     if isinstance(value, list | tuple):
         return maybe_chain(*value)
-    also = ", a number or a 0-d tensor" if operand else ""
+    also = ", a number, a 0-d tensor or a schedule" if operand else ""
     hint = f"; did you mean {value.__name__}()?" if isinstance(value, type) else ""
     raise TypeError(f"{owner}({name}={value!r}): must be a module or a sequence of modules{also}{hint}")

@@ -97,12 +97,19 @@ def static(
 ) -> Any:
     """Declare a setting that changes structure: a mode, a length, a callable. Never a leaf, never scheduled."""
     limits = None if low is None else Range(low, high, closed_high=high < math.inf, integer=integer)
-    meta = {"kind": "static", "choices": choices, "range": limits, "optional": optional or default is None}
+    flag = isinstance(default, bool) and choices is None
+    meta = {
+        "kind": "static",
+        "choices": choices,
+        "range": limits,
+        "optional": optional or default is None,
+        "flag": flag,
+    }
     return dataclasses.field(metadata=meta) if default is MISSING else dataclasses.field(default=default, metadata=meta)
 
 
 def child(default: Any = MISSING, *, operand: bool = False) -> Any:
-    """Declare a child: a module or a sequence of modules; with `operand` also a number or 0-d tensor."""
+    """Declare a child: a module or a sequence of modules; with `operand` also a number, 0-d tensor or schedule."""
     meta = {"kind": "child", "operand": operand, "optional": default is None}
     return dataclasses.field(metadata=meta) if default is MISSING else dataclasses.field(default=default, metadata=meta)
 
@@ -165,6 +172,8 @@ def check_static(owner: str, name: str, value: Any, meta: Any) -> None:
     if value is None and meta.get("optional"):
         return
     choices, limits = meta.get("choices"), meta.get("range")
+    if meta.get("flag") and not isinstance(value, bool):
+        raise _bad(owner, name, value, f"must be True or False; got {type(value).__name__}", TypeError)
     if choices is not None and value not in choices:
         raise _bad(owner, name, value, f"must be one of {', '.join(map(repr, choices))}")
     if limits is not None:

@@ -10,7 +10,7 @@ import optree
 import torch
 from torch import Tensor
 
-from torchzero.core import hyper, tree
+from torchzero.core import hyper, random, tree
 from torchzero.core.registration import register_dataclass_node
 from torchzero.core.schedule import Schedule
 from torchzero.core.tree import Tree
@@ -33,10 +33,36 @@ class ScheduledState(NamedTuple):
 
 
 _PLAIN = (int, float, Tensor)
+# methods that see the values of schedules
+_RESOLVED = (
+    "init",
+    "update",
+    "apply",
+    "step",
+    "eval_params",
+    "reset_for_online",
+    "operator",
+    "evaluations",
+    "restarts_others",
+)
 
 
 def _is_schedule(x: Any) -> bool:
     return isinstance(x, Schedule)
+
+
+def _is_whole(x: Any) -> bool:
+    """Where the search for this module's own schedules ends: children look after theirs."""
+    return isinstance(x, Schedule | Module)
+
+
+def _demand_tensors(owner: str, params: Tree) -> None:
+    if all(isinstance(x, Tensor) for x in tree.leaves(params)):
+        return
+    paths, leaves, _ = tree.with_paths(params)
+    path, bad = next((path, x) for path, x in zip(paths, leaves, strict=True) if not isinstance(x, Tensor))
+    where = f"params[{'.'.join(path)!r}]" if path else "params"
+    raise TypeError(f"{owner}.init: {where} must be a tensor, got {type(bad).__name__}; give a tree of tensors")
 
 
 def _resolve_in(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,11 +71,19 @@ def _resolve_in(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def resolved(self: "Module", first: Any, *rest: Any) -> Any:
-        if not self._scheduled:
-            return method(self, first, *rest)
         if name == "init":
+            _demand_tensors(type(self).__name__, first)
+            if not self._scheduled:
+                return method(self, first, *rest)
             k = tree.counter(first)
             return ScheduledState(k, method(self._at(k), first, *rest))
+        if not isinstance(first, ScheduledState):
+            if not self._scheduled:
+                return method(self, first, *rest)
+            raise TypeError(
+                f"{self!r}: has a schedule, and its state was made without one and does not count; make the state with "
+                "this module's init, and where a schedule may come later begin with tz.schedules.Constant"
+            )
         if name in ("update", "step"):
             out = method(self._at(first.k), first.own, *rest)
             own = out if name == "update" else out[0]
@@ -105,13 +139,15 @@ class Module:
 
     def __init_subclass__(cls, init: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in ("init", "update", "apply", "step", "eval_params", "reset_for_online", "operator", "evaluations"):
+        for name in _RESOLVED:
             if name in cls.__dict__:
                 setattr(cls, name, _resolve_in(cls.__dict__[name]))
         # init=False: the constructor is inherited
         dataclasses.dataclass(frozen=True, repr=False, eq=False, init=init)(cls)
         fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
-        cls._hyper_names = tuple(f.name for f in fields if f.metadata.get("kind") == "hyper")
+        cls._hyper_names = tuple(
+            f.name for f in fields if f.metadata.get("kind") == "hyper" or f.metadata.get("operand", False)
+        )
         register_dataclass_node(cls, _dynamic)
 
     def __post_init__(self) -> None:
@@ -177,9 +213,34 @@ class Module:
             objective: params -> loss; leave out when `grad` is given and no module evaluates.
             grad: a ready gradient.
             loss: a ready loss.
+
+        Raises:
+            ValueError: for the state of another module, or of other parameters, when it breaks the step.
         """
-        state, var = self.step(state, Var(params, objective=objective, grad=grad, loss=loss))
+        var = Var(params, objective=objective, grad=grad, loss=loss)
+        try:
+            state, var = self.step(state, var)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            why = self._misfit(state, params)
+            if why is None:
+                raise
+            raise ValueError(f"{self!r}: {why}; begin with the state that its init(params) returns") from error
         return apply_update(var), state
+
+    def _misfit(self, state: Any, params: Tree) -> str | None:
+        """In what `state` is no state of this module for these parameters; None if it is one."""
+        wanted, given = (dict(zip(*tree.with_paths(x)[:2], strict=True)) for x in (self.init(params), state))
+        for path in [*wanted, *given]:
+            at = f"state[{'.'.join(path)!r}]"
+            if path not in given:
+                return f"{at} is missing"
+            if path not in wanted:
+                return f"{at} is not of this module"
+            x, y = wanted[path], given[path]
+            if not isinstance(y, Tensor) or x.shape != y.shape:
+                got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+                return f"{at} must have the shape {tuple(x.shape)}, got {got}"
+        return None
 
     # ------------------------------------------------------------------ what else a state can tell
 
@@ -192,6 +253,19 @@ class Module:
     def reset_for_online(self, state: Any) -> Any:
         """The state without what belongs to the previous evaluation, learned curvature kept."""
         return state
+
+    def restarted(self, state: Any, params: Tree) -> Any:
+        """The state before the first step at `params`, in which the random numbers of `state` do not come again."""
+        places, fresh, spec = tree.with_paths(self.init(params))
+        old = tree.leaves(state)
+        for i, (path, x) in enumerate(zip(places, fresh, strict=True)):
+            if path and path[-1] == "key" and x.dtype == torch.int64 and x.shape == (2,):
+                fresh[i] = random.fold_in(old[i], 1)
+        return tree.unflatten(spec, fresh)
+
+    def restarts_others(self, state: Any) -> Tensor | None:
+        """Whether the other links of its chain start afresh before the next step: 0-d bool; None if it never asks."""
+        return None
 
     def operator(self, state: Any) -> Any:
         """The curvature that this module has learned, as an operator on the ravelled parameters; None if it has none.
@@ -222,19 +296,17 @@ class Module:
     def _scheduled(self) -> bool:
         # Not cached: functools' lock cannot be traced, and a copy may gain or lose a schedule.
         return any(
-            any(_is_schedule(x) for x in optree.tree_leaves(value, is_leaf=_is_schedule))
+            any(_is_schedule(x) for x in optree.tree_leaves(value, is_leaf=_is_whole))
             for value in (getattr(self, name) for name in self._hyper_names)
             if value is not None and not isinstance(value, _PLAIN)
         )
 
     def _at(self, k: Tensor) -> "Module":
         """This module with every schedule replaced by its value after `k` updates."""
-        changes = {}
-        for f in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
-            if f.metadata.get("kind") == "hyper":
-                changes[f.name] = optree.tree_map(
-                    lambda x: x(k) if _is_schedule(x) else x, getattr(self, f.name), is_leaf=_is_schedule
-                )
+        changes = {
+            name: optree.tree_map(lambda x: x(k) if _is_schedule(x) else x, getattr(self, name), is_leaf=_is_whole)
+            for name in self._hyper_names
+        }
         return self.evolve(**changes)
 
     def evolve(self, **changes: Any) -> Any:
@@ -318,6 +390,10 @@ class Module:
                 shown = f"{value.item():g}" if isinstance(value, Tensor) and not _wrapped(value) else repr(value)
                 parts.append(f"{f.name}={shown}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+for _name in _RESOLVED:  # a module may inherit them and have schedules
+    setattr(Module, _name, _resolve_in(getattr(Module, _name)))
 
 
 def _is_default(value: Any, default: Any) -> bool:

@@ -94,6 +94,11 @@ class FunctionObjective(Objective):
 
 def one_number(out: Tensor) -> Tensor:
     """A loss as it is, residuals r as ½‖r‖²."""
+    if not isinstance(out, Tensor):
+        raise TypeError(
+            f"objective: must return a tensor, a 0-d loss or a vector of residuals, computed from the parameters; got "
+            f"{type(out).__name__}"
+        )
     return out if out.ndim == 0 else 0.5 * (out * out).sum()
 
 

@@ -157,48 +157,34 @@ class TensorwiseTransform(Transform):
     def _each(self, state: Any, u: Tree, var: Var, update: bool = True, apply: bool = True) -> tuple[Any, Tree]:
         """Run the tensor functions on every leaf: the new state and the new direction."""
         us, spec = tree.flatten(u)
-        n = len(us)
-        fields = getattr(state, "_fields", None)
-        rows: Any = itertools.repeat((), n)
-        cls: Any = None
-        if fields is not None:
-            cls = type(state)
-            columns = [
-                itertools.repeat((), n) if isinstance(slot, tuple) and slot == () else spec.flatten_up_to(slot)
-                for slot in state
-            ]
-            rows = [cls(*slots) for slots in zip(*columns, strict=False)]
-        counted = fields is not None and "t" in fields
+        n, kind = len(us), type(state) if hasattr(state, "_fields") else None
+        mes = self._per_leaf(u, n)
+        scalars, rows = itertools.repeat(None, n), itertools.repeat((), n)
+        if kind is not None:
+            columns = [[()] * n if _is_absent(slot) else spec.flatten_up_to(slot) for slot in state]
+            if "t" in kind._fields:  # pyright: ignore[reportAttributeAccessIssue]
+                i = kind._fields.index("t")  # pyright: ignore[reportAttributeAccessIssue]
+                columns[i], scalars = _count(mes, columns[i], update)
+            rows = map(kind, *columns)
         params = spec.flatten_up_to(var.params)
         grads = spec.flatten_up_to(var.grad) if "grad" in self.needs else itertools.repeat(None, n)
         loss = var.loss if "value" in self.needs else None
-        known: Any = (None, None, None, None)
         states, outs = [], []
-        for me, row, x, p, g in zip(self._per_leaf(u, n), rows, us, params, grads, strict=False):
-            t, scalars = None, None
-            if counted:
-                # Neighbours mostly share their count. (`is`, not id(): that would guard compiled code on an address.)
-                if known[0] is not me or known[1] is not row.t:
-                    t = row.t + 1 if update else row.t
-                    known = me, row.t, t, me.scalars(t.to(torch.float64))
-                t, scalars = known[2:]
-            at = At(p, g, loss, scalars)
-            if update and fields is not None:
-                old = row
-                row = me.update_tensor(row._replace(t=t) if counted else row, x, at)
-                row = cls(*(_keep(n, o) for n, o in zip(row, old, strict=True)))
-            states.append(row)
+        for me, row, x, p, g, c in zip(mes, rows, us, params, grads, scalars, strict=False):
+            at = At(p, g, loss, c)
+            if update and kind is not None:
+                row = _kept(me.update_tensor(row, x, at), row)
+                states.append(row)
             if apply:
                 out = me.apply_tensor(row, x, at)
                 outs.append(out if out.dtype == x.dtype else out.to(x.dtype))
-        new = state if fields is None or not update else _transpose(states, spec) if states else state
-        return new, tree.unflatten(spec, outs) if apply else u
+        return _transpose(states, spec) if states else state, tree.unflatten(spec, outs) if apply else u
 
     def _per_leaf(self, u: Tree, n: int) -> Any:
         """This module for every leaf, its prefix-tree hyperparameters resolved to scalars."""
         prefixed = {k: v for k, v in self.hypers().items() if v is not None and not is_scalar(v)}
         if not prefixed:
-            return itertools.repeat(self, n)
+            return [self] * n
         columns = [tree.spread(v, u) for v in prefixed.values()]
         out: list[TensorwiseTransform] = []
         last: tuple[Any, ...] | None = None
@@ -215,8 +201,33 @@ def _same_value(a: Any, b: Any) -> bool:
     return a is b or (isinstance(a, int | float) and isinstance(b, int | float) and a == b)
 
 
+def _is_absent(slot: Any) -> bool:
+    return isinstance(slot, tuple) and slot == ()
+
+
+def _count(mes: Any, ts: list[Tensor], advance: bool) -> tuple[list[Tensor], list[Any]]:
+    """The counts after this update, and what depends on them alone: once for neighbours that march together."""
+    me0, old, new, scalars = None, None, None, None
+    counts, columns = [], []
+    for me, t in zip(mes, ts, strict=False):
+        # `is`, not id(): that would guard compiled code on an address
+        if me is not me0 or t is not old:
+            me0, old, new = me, t, t + 1 if advance else t
+            scalars = me.scalars(new.to(torch.float64))
+        counts.append(new)
+        columns.append(scalars)
+    return counts, columns  # pyright: ignore[reportReturnType]
+
+
+def _kept(new: Any, old: Any) -> Any:
+    """A tensor's new state in the dtypes of the old one."""
+    for a, b in zip(new, old, strict=True):
+        if a is not b and not (isinstance(a, Tensor) and a.dtype == b.dtype):
+            return type(old)(*(_keep(x, y) for x, y in zip(new, old, strict=True)))
+    return new
+
+
 def _keep(new: Any, old: Any) -> Any:
-    """`new` in the dtypes of `old`."""
     if isinstance(new, Tensor):
         return new if new.dtype == old.dtype else new.to(old.dtype)
     return tree.cast_like(new, old) if new != () else new
@@ -227,8 +238,4 @@ def _transpose(states: list[Any], spec: tree.Spec) -> Any:
     if states[0] == ():
         return ()
     columns = zip(*states, strict=True)
-    return type(states[0])(*(() if _absent(c) else tree.unflatten(spec, c) for c in columns))
-
-
-def _absent(column: tuple[Any, ...]) -> bool:
-    return all(isinstance(x, tuple) and x == () for x in column)
+    return type(states[0])(*(() if all(map(_is_absent, c)) else tree.unflatten(spec, c) for c in columns))

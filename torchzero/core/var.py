@@ -82,11 +82,8 @@ class Var:
         skip_update: Tensor | bool = False,
         should_terminate: Tensor | bool = False,
     ) -> None:
-        if grad is not None and (given := tree.flatten(grad)[1]) != (wanted := tree.flatten(params)[1]):
-            raise ValueError(
-                f"Var(grad=...): must have the structure of params, {wanted}; got {given}; "
-                "differentiate with respect to the same tree that you pass as params"
-            )
+        if grad is not None:
+            self._check_grad(params, grad)
         write = object.__setattr__
         write(self, "params", params)
         write(self, "objective", as_objective(objective))
@@ -99,6 +96,20 @@ class Var:
         write(self, "should_terminate", should_terminate)
         write(self, "accepted", None)
         write(self, "_memo", {"grad": grad, "loss": loss})
+
+    @staticmethod
+    def _check_grad(params: Tree, grad: Tree) -> None:
+        (leaves, wanted), (grads, given) = tree.flatten(params), tree.flatten(grad)
+        remedy = "differentiate with respect to the same tree that you pass as params"
+        if given != wanted:
+            raise ValueError(f"Var(grad=...): must have the structure of params, {wanted}; got {given}; {remedy}")
+        if any(p.shape != g.shape for p, g in zip(leaves, grads, strict=True)):
+            shapes = zip(tree.paths(params), leaves, grads, strict=True)
+            path, p, g = next((path, p, g) for path, p, g in shapes if p.shape != g.shape)
+            raise ValueError(
+                f"Var(grad=...): must have the shapes of params, {tuple(p.shape)}{f' at {path}' if path else ''}; "
+                f"got {tuple(g.shape)}; {remedy}"
+            )
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"Var is immutable: use var.replace({name}=...)")

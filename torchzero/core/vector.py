@@ -6,6 +6,7 @@ from torch import Tensor
 
 from torchzero.core import tree
 from torchzero.core.hyper import is_scalar
+from torchzero.core.module import Module
 from torchzero.core.transform import Transform
 from torchzero.core.tree import Tree
 from torchzero.core.var import Var
@@ -17,6 +18,29 @@ class AtVector(NamedTuple):
     x: Tensor  # (n,) the parameters
     loss: Tensor | None  # () the loss at x0; None unless the class needs "value"
     var: Var  # everything else
+
+
+def prefix_trees(module: Module, but: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The hyperparameters that are given as trees of the parameters, but for some names."""
+    return {k: v for k, v in module.hypers().items() if v is not None and not is_scalar(v) and k not in but}
+
+
+def with_single_values(module: Module, but: frozenset[str] = frozenset()) -> Any:
+    """A module with one value for each hyperparameter, where all parameters are one vector.
+
+    Raises:
+        ValueError: where a tree has different values.
+    """
+    changes = {}
+    for name, value in prefix_trees(module, but).items():
+        first, *rest = tree.leaves(value)
+        if any(x is not first and (isinstance(x, Tensor) or x != first) for x in rest):
+            raise ValueError(
+                f"{type(module).__name__}({name}={value!r}): one vector over all parameters has one {name}; "
+                "give a single value, concat_params=False where the module has it, or Partition the parameters"
+            )
+        changes[name] = first
+    return module.evolve(**changes) if changes else module
 
 
 class VectorTransform(Transform):
@@ -53,27 +77,12 @@ class VectorTransform(Transform):
     def _together(self) -> bool:
         return getattr(self, "concat_params", True)
 
-    def _trees(self) -> dict[str, Any]:
-        """The hyperparameters that are given as trees of the parameters."""
-        found = {k: v for k, v in self.hypers().items() if v is not None and not is_scalar(v)}
-        return {k: v for k, v in found.items() if k not in self.per_element}
-
     def _single(self) -> Any:
-        """This module with one value for each hyperparameter."""
-        changes = {}
-        for name, value in self._trees().items():
-            first, *rest = tree.leaves(value)
-            if any(x is not first and (isinstance(x, Tensor) or x != first) for x in rest):
-                raise ValueError(
-                    f"{type(self).__name__}({name}={value!r}): one vector over all parameters has one {name}; "
-                    "give a single value, concat_params=False where the module has it, or Partition the parameters"
-                )
-            changes[name] = first
-        return self.evolve(**changes) if changes else self
+        return with_single_values(self, self.per_element)
 
     def _each(self, params: Tree, n: int) -> list[Any]:
         """This module for every tensor."""
-        trees = self._trees()
+        trees = prefix_trees(self, self.per_element)
         if not trees:
             return [self] * n
         columns = zip(*(tree.spread(v, params) for v in trees.values()), strict=True)

@@ -25,8 +25,18 @@ def load(opt: "Modular", state_dict: Mapping[str, Any]) -> None:
             raise _refuse(f"the key {key!r} is missing; this is no optimizer state dict")
     extra, groups = state_dict.get("torchzero", {}), state_dict["param_groups"]
     _check_chain(opt, extra)
-    saved = [state_dict["state"].get(k) for k in _order(opt, groups)]
+    order = _order(opt, groups)
+    if order != [k for group in groups for k in group["params"]]:
+        for path, module in opt._settings.modules:
+            if module.whole:
+                raise _refuse(
+                    f"the parameters were saved in another order, and {path} sees them as one vector; "
+                    "give them in the order that was saved"
+                )
+    saved = [state_dict["state"].get(k) for k in order]
     state, steps = _read_state(opt, saved)
+    if not extra and not any(str(key).startswith("torchzero.") for group in groups for key in group):
+        raise _refuse("this was saved by another optimizer; give what Modular.state_dict returned")
     new_groups, counters = [_read_group(opt, g) for g in groups], _read_counters(opt, groups)
     restored, own = _read_settings(opt, extra.get("settings", []))
     handles, attrs = _read_handles(opt, extra.get("lr_handles", [])), _unplain(extra.get("attrs") or {})
@@ -34,8 +44,8 @@ def load(opt: "Modular", state_dict: Mapping[str, Any]) -> None:
     # nothing can fail from here on
     opt._state, opt._steps = state, steps
     for group, new in zip(opt.param_groups, new_groups, strict=True):
-        for key in [k for k in group.own if k not in ("params", "param_names")]:
-            del group[key]
+        for key in [k for k, v in group.own.items() if k not in ("params", "param_names") and savable(v)]:
+            del group[key]  # a schedule cannot be saved, and stays as it is in this optimizer
         group.update(new)
     opt._settings.restored = restored
     if extra:

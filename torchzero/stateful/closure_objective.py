@@ -144,7 +144,7 @@ class ClosureObjective(Objective):
 
 def _rows(outputs: Tensor, inputs: list[Tensor]) -> Tensor:
     """The Jacobian of a vector (m,) with respect to all elements: (m, n), in one batched backward pass."""
-    if not outputs.requires_grad:
+    if not outputs.requires_grad or not outputs.numel():
         return torch.zeros(outputs.numel(), sum(p.numel() for p in inputs), dtype=outputs.dtype, device=outputs.device)
     eye = torch.eye(outputs.numel(), dtype=outputs.dtype, device=outputs.device)
     parts = torch.autograd.grad(outputs, inputs, eye, is_grads_batched=True, allow_unused=True)
@@ -172,4 +172,4 @@ def _dense(g: Tensor, p: Tensor) -> Tensor:
             f"Modular: the gradient of a parameter of shape {tuple(p.shape)} has layout {g.layout}; only dense "
             "gradients are supported; build the embedding with sparse=False"
         )
-    return g.detach()
+    return g.detach() if g.requires_grad else g

@@ -135,6 +135,10 @@ class Modular(torch.optim.Optimizer):
             raise TypeError(f"Modular.add_param_group: expected a dict with 'params', got {type(param_group).__name__}")
         group = dict(param_group)
         where = f"param_groups[{len(self.param_groups)}]"
+        if "params" not in group:
+            raise KeyError(
+                f"Modular.add_param_group: the group needs the key 'params', got {', '.join(map(repr, group))}"
+            )
         given = group.pop("param_names", None)
         params, names = split_names(group.pop("params"), where)
         names = list(given) if names is None and given is not None else names

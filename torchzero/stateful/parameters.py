@@ -91,7 +91,10 @@ def split_names(params: Any, where: str) -> tuple[list[Tensor], list[str] | None
 def as_groups(params: Any) -> tuple[list[dict[str, Any]], torch.nn.Module | None]:
     """The group dicts that `params` stands for (dict groups, then bare tensors, then named ones), and the model."""
     if isinstance(params, torch.nn.Module):
-        return [{"params": list(params.named_parameters())}], params
+        named = list(params.named_parameters())
+        if not named:
+            raise ValueError(f"Modular(params): the {type(params).__name__} has no parameters")
+        return [{"params": named}], params
     if isinstance(params, Tensor) or not isinstance(params, Iterable):
         raise TypeError(
             f"Modular(params): must be an iterable of tensors, named tensors or group dicts, or an nn.Module; "

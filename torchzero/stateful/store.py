@@ -147,14 +147,17 @@ def unalias(state: Any, storages: set[int]) -> Any:
         return x.clone() if isinstance(x, Tensor) and storage(x) in storages else x
 
     leaves, spec = optree.tree_flatten(state)
-    new = [own(x) for x in leaves]
-    return state if all(a is b for a, b in zip(leaves, new, strict=True)) else optree.tree_unflatten(spec, new)
+    different = {id(x): x for x in leaves}.values()  # a counter may stand with every parameter
+    if not any(isinstance(x, Tensor) and storage(x) in storages for x in different):
+        return state
+    return optree.tree_unflatten(spec, [own(x) for x in leaves])
 
 
 def storage(x: Tensor) -> int:
     """A number for the memory that a tensor lives in."""
-    local = getattr(x, "_local_tensor", x)
-    return local.untyped_storage()._cdata
+    if type(x) is not Tensor:
+        x = getattr(x, "_local_tensor", x)
+    return x.untyped_storage()._cdata
 
 
 def fresh(module: Module, params: Leaves, mask: Sequence[bool]) -> Any:
