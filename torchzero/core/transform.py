@@ -162,8 +162,8 @@ class TensorwiseTransform(Transform):
         scalars, rows = itertools.repeat(None, n), itertools.repeat((), n)
         if kind is not None:
             columns = [[()] * n if _is_absent(slot) else spec.flatten_up_to(slot) for slot in state]
-            if "t" in kind._fields:  # pyright: ignore[reportAttributeAccessIssue]
-                i = kind._fields.index("t")  # pyright: ignore[reportAttributeAccessIssue]
+            if "t" in kind._fields:
+                i = kind._fields.index("t")
                 columns[i], scalars = _count(mes, columns[i], update)
             rows = map(kind, *columns)
         params = spec.flatten_up_to(var.params)
@@ -216,7 +216,7 @@ def _count(mes: Any, ts: list[Tensor], advance: bool) -> tuple[list[Tensor], lis
             scalars = me.scalars(new.to(torch.float64))
         counts.append(new)
         columns.append(scalars)
-    return counts, columns  # pyright: ignore[reportReturnType]
+    return counts, columns
 
 
 def _kept(new: Any, old: Any) -> Any:
