@@ -222,7 +222,7 @@ def _count(mes: Any, ts: list[Tensor], advance: bool) -> tuple[list[Tensor], lis
 def _kept(new: Any, old: Any) -> Any:
     """A tensor's new state in the dtypes of the old one."""
     for a, b in zip(new, old, strict=True):
-        if a is not b and not (isinstance(a, Tensor) and a.dtype == b.dtype):
+        if not (a.dtype == b.dtype if isinstance(a, Tensor) else a == ()):
             return type(old)(*(_keep(x, y) for x, y in zip(new, old, strict=True)))
     return new
 
