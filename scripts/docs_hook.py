@@ -45,7 +45,7 @@ def mark(name: str, law: str, notes: dict[str, int]) -> str:
     if name not in registry.entries():
         return "not checked"
     row = registry.entries()[name].row
-    text = registry.cell(row.make, row, law)
+    text = registry.cell(name, row.make, row, law)
     return "yes" if text == "checked" else f"[^{notes.setdefault(text.split(': ', 1)[1], len(notes) + 1)}]"
 
 

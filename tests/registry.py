@@ -130,12 +130,36 @@ def oracle_exists(name: str, oracle: str) -> str:
     return ""
 
 
-def cell(make: Callable[[], tz.Module], row: Row, law: str) -> str:
+# Tracing one of these takes ten seconds to a minute, for a search or a curvature update is a long program.
+TRACED_APART = frozenset(
+    {
+        "conjugate_gradient",
+        "grad_approximation",
+        "least_squares",
+        "line_search",
+        "objective_maps",
+        "quasi_newton",
+        "restarts",
+        "second_order",
+        "termination",
+        "trust_region",
+    }
+)
+
+
+def is_slow(name: str, law: str) -> bool:
+    """Whether a law of a module is checked by `make test-slow` alone."""
+    return law == "compile" and entries()[name].family in TRACED_APART
+
+
+def cell(name: str, make: Callable[[], tz.Module], row: Row, law: str) -> str:
     """What the table says: "checked", or the reason why not."""
     if law in row.exempt:
         return f"exempt: {row.exempt[law]}"
     reason = applies(make(), law)
-    return f"does not apply: {reason}" if reason else "checked"
+    if reason:
+        return f"does not apply: {reason}"
+    return "takes long to trace: checked by `make test-slow`, not by `make test`" if is_slow(name, law) else "checked"
 
 
 def table() -> str:
@@ -147,7 +171,7 @@ def table() -> str:
     for name, (_, row) in sorted(entries().items()):
         marks = []
         for law in LAWS:
-            text = cell(row.make, row, law)
+            text = cell(name, row.make, row, law)
             marks.append("ok" if text == "checked" else f"[{notes.setdefault(text, len(notes) + 1)}]")
         lines.append(f"{name:{width}}  " + " ".join(f"{mark:>8}" for mark in marks) + f"  {row.oracle}")
     missing = sorted(public().keys() - entries().keys())

@@ -48,6 +48,11 @@ def test_vmap_sweep_trains_every_lane(tmp_path):
     assert (tmp_path / "vmap_sweep.png").stat().st_size > 10_000
 
 
+def test_batched_lbfgs_fits_every_resample(tmp_path):
+    run("batched_lbfgs", 32)
+    assert (tmp_path / "batched_lbfgs.png").stat().st_size > 10_000
+
+
 def test_write_a_module_obeys_the_laws():
     run("write_a_module")
 

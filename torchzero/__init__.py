@@ -19,6 +19,8 @@ from torchzero.core import maybe_chain as maybe_chain
 from torchzero.core import random as random
 from torchzero.core import tree as tree
 from torchzero.core import while_loop as while_loop
+from torchzero.minimization import Result as Result
+from torchzero.minimization import minimize as minimize
 from torchzero.stateful import Modular as Modular
 
 if TYPE_CHECKING:

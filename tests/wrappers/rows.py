@@ -14,4 +14,12 @@ ROWS = {
             lambda: tz.m.Chain(tz.m.Wrap(torch.optim.NAdam), tz.m.LR(0.5)),
         ),
     ),
+    "WrapClosure": Row(
+        lambda: tz.m.WrapClosure(torch.optim.LBFGS, lr=0.3, history_size=4, max_iter=3),
+        oracle="tests/wrappers/test_wrap_closure.py::test_agrees_with_the_optimizer_alone",
+        more=(
+            lambda: tz.m.WrapClosure(torch.optim.LBFGS, history_size=3, max_iter=2, line_search_fn="strong_wolfe"),
+            lambda: tz.m.Chain(tz.m.WrapClosure(torch.optim.Adam, lr=0.1), tz.m.LR(0.5)),
+        ),
+    ),
 }

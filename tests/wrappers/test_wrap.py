@@ -30,7 +30,10 @@ OPTIMIZERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "SGD_nesterov": (torch.optim.SGD, {"lr": rates, "momentum": st.floats(0.1, 0.9), "nesterov": st.just(True)}),
     "Adam": (torch.optim.Adam, {"lr": rates, "betas": betas, "amsgrad": st.booleans(), "weight_decay": decays}),
     "AdamW": (torch.optim.AdamW, {"lr": rates, "betas": betas, "weight_decay": decays}),
-    "RMSprop": (torch.optim.RMSprop, {"lr": rates, "alpha": unit, "momentum": unit, "centered": st.booleans()}),
+    "RMSprop": (
+        torch.optim.RMSprop,
+        {"lr": rates, "alpha": st.floats(0.1, 0.95), "momentum": unit, "centered": st.booleans()},
+    ),
     "Adagrad": (torch.optim.Adagrad, {"lr": rates, "lr_decay": decays, "initial_accumulator_value": decays}),
     "Adadelta": (torch.optim.Adadelta, {"lr": rates, "rho": unit}),
     "NAdam": (torch.optim.NAdam, {"lr": rates, "betas": betas}),

@@ -1,0 +1,42 @@
+"""Result: what `minimize` found, as data."""
+
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from torchzero.core.tree import Tree
+
+RUNNING, CONVERGED, MAX_ITERATIONS, MAX_EVALUATIONS, STALLED, NON_FINITE, TERMINATED = range(7)
+
+MESSAGES = {
+    RUNNING: "still running",
+    CONVERGED: "converged: the gradient is below the tolerance",
+    MAX_ITERATIONS: "out of iterations",
+    MAX_EVALUATIONS: "out of evaluations",
+    STALLED: "stalled: a step moved nothing",
+    NON_FINITE: "the loss or its gradient is not finite",
+    TERMINATED: "a module or the callback asked to stop",
+}
+
+
+class Result(NamedTuple):
+    """The end of a minimisation; batched in every field when `minimize` was vmapped."""
+
+    x: Tree  # like x0   the best point found
+    value: Tensor  # ()   the objective there
+    grad_norm: Tensor  # ()   the largest absolute element of the (projected) gradient there
+    iterations: Tensor  # () int64   steps taken
+    evaluations: Tensor  # () int64   evaluations of value or of value and gradient
+    status: Tensor  # () int64   why it ended: one of the codes in this module
+    state: Any  # the method's state
+
+    @property
+    def success(self) -> Tensor:
+        """Whether the gradient fell below the tolerance: bool."""
+        return self.status == CONVERGED
+
+    @property
+    def message(self) -> Any:
+        """`status` in words; a list of sentences for a batch."""
+        codes = self.status.tolist()
+        return MESSAGES[codes] if isinstance(codes, int) else [MESSAGES[c] for c in codes]

@@ -1,0 +1,37 @@
+"""Quasi-Newton methods: a model of the Hessian from what the gradient does along the steps taken."""
+
+from torchzero.quasi_newton.base import HessianUpdateStrategy as HessianUpdateStrategy
+from torchzero.quasi_newton.diagonal_updates import DNRTR as DNRTR
+from torchzero.quasi_newton.diagonal_updates import DiagonalBFGS as DiagonalBFGS
+from torchzero.quasi_newton.diagonal_updates import DiagonalQuasiCauchi as DiagonalQuasiCauchi
+from torchzero.quasi_newton.diagonal_updates import DiagonalSR1 as DiagonalSR1
+from torchzero.quasi_newton.diagonal_updates import DiagonalWeightedQuasiCauchi as DiagonalWeightedQuasiCauchi
+from torchzero.quasi_newton.diagonal_updates import NewDQN as NewDQN
+from torchzero.quasi_newton.double_damping import double_damping as double_damping
+from torchzero.quasi_newton.gradient_correction import GradientCorrection as GradientCorrection
+from torchzero.quasi_newton.lbfgs import LBFGS as LBFGS
+from torchzero.quasi_newton.lbfgsb import LBFGSB as LBFGSB
+from torchzero.quasi_newton.lsr1 import LSR1 as LSR1
+from torchzero.quasi_newton.powell_damping import powell_damping as powell_damping
+from torchzero.quasi_newton.rank_one_updates import ICUM as ICUM
+from torchzero.quasi_newton.rank_one_updates import BroydenBad as BroydenBad
+from torchzero.quasi_newton.rank_one_updates import BroydenGood as BroydenGood
+from torchzero.quasi_newton.rank_one_updates import Greenstadt1 as Greenstadt1
+from torchzero.quasi_newton.rank_one_updates import Greenstadt2 as Greenstadt2
+from torchzero.quasi_newton.rank_one_updates import McCormick as McCormick
+from torchzero.quasi_newton.rank_one_updates import Pearson as Pearson
+from torchzero.quasi_newton.rank_one_updates import ProjectedNewtonRaphson as ProjectedNewtonRaphson
+from torchzero.quasi_newton.rank_one_updates import ThomasOptimalMethod as ThomasOptimalMethod
+from torchzero.quasi_newton.self_scaled_updates import SSBFGS as SSBFGS
+from torchzero.quasi_newton.self_scaled_updates import SSVM as SSVM
+from torchzero.quasi_newton.self_scaled_updates import SSBroyden as SSBroyden
+from torchzero.quasi_newton.sg2 import SG2 as SG2
+from torchzero.quasi_newton.spsa2 import SPSA2 as SPSA2
+from torchzero.quasi_newton.symmetric_updates import BFGS as BFGS
+from torchzero.quasi_newton.symmetric_updates import DFP as DFP
+from torchzero.quasi_newton.symmetric_updates import PSB as PSB
+from torchzero.quasi_newton.symmetric_updates import SR1 as SR1
+from torchzero.quasi_newton.symmetric_updates import FletcherVMM as FletcherVMM
+from torchzero.quasi_newton.symmetric_updates import Horisho as Horisho
+from torchzero.quasi_newton.symmetric_updates import NewSSM as NewSSM
+from torchzero.quasi_newton.symmetric_updates import ShorR as ShorR
