@@ -185,15 +185,19 @@ class Modular(torch.optim.Optimizer):
         chain = self._settings.configured(self.param_groups, self._names, self._local_settings())
         values = [p.detach() for p in self._params]
         wanted = [p.requires_grad or not p.is_leaf for p in self._params]
-        objective = None
+        objective, found = None, None
         if closure is not None:
             owners = [p for p, w in zip(self._params, wanted, strict=True) if w]
             objective = ClosureObjective(closure, owners, None, owners)
             if self._grad_first:
                 everything = self._tree(values, wanted)
                 objective.x0 = everything
-                loss, _ = objective.value_and_grad(everything)
+                loss, found = objective.value_and_grad(everything)
         grads = [gradient(p) if w else None for p, w in zip(self._params, wanted, strict=True)]
+        if found is not None:  # of the objective, which is not what the closure differentiated if it gives residuals
+            of_wanted = iter(tree.leaves(found))
+            here = [next(of_wanted) if w else None for w in wanted]
+            grads = [None if g is None else x for g, x in zip(grads, here, strict=True)]
         ready = [g is not None for g in grads]
         if any(m.whole for _, m in self._settings.modules):  # what the vector has seen stays in it
             span = [w or s >= 0 for w, s in zip(wanted, self._steps, strict=True)]
@@ -219,8 +223,11 @@ class Modular(torch.optim.Optimizer):
         var = Var(params, objective=objective, grad=grad, loss=loss, step=self.current_step, storage=kwargs)
         full = all(active)
         state, var = chain.step(self._state if full else store.narrow(self._state, active), var)
+        skip = var.skip_update if isinstance(var.skip_update, bool) else bool(var.skip_update)
+        if not skip:
+            var.update  # noqa: B018  (may evaluate the closure, which may raise: before anything is kept)
         self._keep(state, var, values, active, full)
-        self._move(var, values, [a and w for a, w in zip(active, wanted, strict=True)])
+        self._move(var, values, [a and w for a, w in zip(active, wanted, strict=True)], skip)
         return self._finish(objective, var)
 
     def _demand(self, closure: Any, loss: Any) -> None:
@@ -279,9 +286,9 @@ class Modular(torch.optim.Optimizer):
             self.attrs.update(store.unalias(dict(var.attrs), storages))
         self._state = state if full else store.merge(self._state, state, active, state)
 
-    def _move(self, var: Var, values: list[Tensor], moving: list[bool]) -> None:
-        """Subtract the update from the parameters, in place, and count their steps."""
-        if not (var.skip_update if isinstance(var.skip_update, bool) else bool(var.skip_update)):
+    def _move(self, var: Var, values: list[Tensor], moving: list[bool], skip: bool) -> None:
+        """Subtract the update from the parameters, in place, unless it is skipped, and count their steps."""
+        if not skip:
             changing = {store.storage(v) for v, m in zip(values, moving, strict=True) if m}
             moves = []
             for p, x, new, u, m in zip(self._params, values, var.params, var.update, moving, strict=True):
