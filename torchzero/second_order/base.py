@@ -134,7 +134,7 @@ def _from_values(var: Var, objective: Objective, h: Any) -> Hessian:
 
 
 def pseudo_inverse(A: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvectors (n, n) of a symmetric A, and the inverse eigenvalues (n,), zero where they cannot be told from it."""
+    """Eigenvectors (n, n) of a symmetric A, and the inverse eigenvalues (n,), 0 where those are zero up to rounding."""
     values, Q = safe_eigh(A)
     size = values.abs()
     floor = torch.finfo(A.dtype).eps * len(A) * size.max() if len(A) else 0.0

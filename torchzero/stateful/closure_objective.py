@@ -65,7 +65,7 @@ class ClosureObjective(Objective):
         kept = [p.detach().clone() for p in self.live]
         here = [x.detach().clone() if x is h else x.detach() for x, h in zip(here, home, strict=True)]
         with ExitStack() as stack:
-            # What was recorded at x0 may be differentiated again when x0 is back: autograd need not know of the journey.
+            # What was recorded at x0 may be differentiated when x0 is back: autograd need not know of the journey.
             for p in self.live:
                 if type(p) in (Tensor, Parameter):
                     stack.enter_context(torch.autograd._unsafe_preserve_version_counter(p))
