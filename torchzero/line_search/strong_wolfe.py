@@ -47,8 +47,8 @@ class StrongWolfe(LineSearch):
 
     The step grows, by interpolation of the last two trials, to between 1.01 and 10 times as much, until a bracket is
     found; then the bracket shrinks around `low`, the lowest trial with sufficient decrease. Its other end may be on
-    either side of it. A trial closer to an end than a tenth of the bracket, twice in a row, is moved there; in a bracket
-    that spans more than two orders of magnitude, to the geometric mean of its ends if it was close to the shorter. A trial
+    either side of it. A trial closer to an end than a tenth of the bracket, twice in a row, is moved there; near the
+    shorter end of a bracket that spans more than two orders of magnitude, to the geometric mean of the ends. A trial
     where φ or φ' is not finite is too long: the search goes halfway back until it is finite. If u is not a descent
     direction, or the evaluations are used up, the search fails: the step is zero, and the next search begins with half
     of what it would have begun with, and so on until one succeeds.
