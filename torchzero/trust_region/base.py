@@ -149,7 +149,7 @@ def next_radius(rules: Rules, radius: Tensor, length: Tensor, rho: Tensor, ok: T
 
     `ok` says whether the attempt gave numbers.
     """
-    size = torch.where(torch.isfinite(length) & ok, length, radius) if rules.by_length else radius
+    size = torch.where(torch.isfinite(length) & (length > 0), length, radius) if rules.by_length else radius
     bad = ~ok | (rho < rules.rho_bad)
     good = ok & (rho > rules.rho_good)
     if rules.boundary_tol is not None:
