@@ -20,8 +20,8 @@ METHODS: dict[str, Callable[[], Module]] = {
     "newton": lambda: Chain(m.Newton(eigval_fn=torch.abs), m.Backtracking()),
     "newton-cg": lambda: Chain(m.NewtonCG(), m.StrongWolfe()),
     "gd": lambda: Chain(m.StrongWolfe(a_init="first-order")),
-    "lm": lambda: Chain(m.LevenbergMarquardt(m.GaussNewton())),
-    "trust-newton": lambda: Chain(m.LevenbergMarquardt(m.Newton())),
+    "lm": lambda: Chain(m.ExactTrustRegion(m.GaussNewton(), init=100.0, scale="diagonal", keep_grad=True)),
+    "trust-newton": lambda: Chain(m.ExactTrustRegion(m.Newton(), keep_grad=True)),
     "adam": lambda: Chain(m.Adam(), m.LR(1e-2)),
 }
 
