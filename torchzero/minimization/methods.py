@@ -17,7 +17,7 @@ METHODS: dict[str, Callable[[], Module]] = {
     "sr1": lambda: Chain(m.ExactTrustRegion(m.SR1(inverse=False, tol=1e-8), keep_grad=True)),
     "ssbroyden": lambda: Chain(m.SSBroyden(scale_first=True), m.StrongWolfe()),
     "cg": lambda: Chain(m.PolakRibiere(), m.StrongWolfe(c2=0.1, a_init="quadratic-clip", scale_first=True)),
-    "newton": lambda: Chain(m.Newton(eigval_fn=torch.abs), m.Backtracking()),
+    "newton": lambda: Chain(m.Newton(eigval_fn=torch.abs), m.HagerZhangLineSearch()),
     "newton-cg": lambda: Chain(m.NewtonCG(truncated=True), m.StrongWolfe()),
     "gd": lambda: Chain(m.StrongWolfe(a_init="first-order", scale_first=True)),
     "lm": lambda: Chain(m.ExactTrustRegion(m.GaussNewton(), init=100.0, scale="diagonal", keep_grad=True)),
