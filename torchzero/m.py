@@ -314,6 +314,7 @@ from torchzero.termination import TerminationCriteriaBase as TerminationCriteria
 from torchzero.termination import make_termination_criteria as make_termination_criteria
 from torchzero.trust_region import CubicRegularization as CubicRegularization
 from torchzero.trust_region import Dogleg as Dogleg
+from torchzero.trust_region import ExactTrustRegion as ExactTrustRegion
 from torchzero.trust_region import LevenbergMarquardt as LevenbergMarquardt
 from torchzero.trust_region import TrustCG as TrustCG
 from torchzero.trust_region import TrustRegionBase as TrustRegionBase

@@ -72,6 +72,8 @@ class StrongWolfe(LineSearch):
         adaptive: whether a failure halves the next first trial.
         fallback: when the search fails, take the lowest trial if it is below φ(0).
         plus_minus: search along -u if that is the way down.
+        scale_first: divide `init_value` by ‖u‖₁ if that is larger than 1: for directions such as the gradient, whose
+            length says nothing about the step's.
 
     Raises:
         ValueError: for a number outside its range, c1 ≥ c2, or an unknown mode.
@@ -102,6 +104,7 @@ class StrongWolfe(LineSearch):
     adaptive: bool = static(True)
     fallback: bool = static(False)
     plus_minus: bool = static(False)
+    scale_first: bool = static(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -189,7 +192,7 @@ class StrongWolfe(LineSearch):
 
         here = torch.stack([torch.zeros_like(f0), f0, slope0])
         start = Search(
-            a=first_trial(self.a_init, line, slope0, init_value, memory).clamp_max(a_max),
+            a=first_trial(self.a_init, line, slope0, init_value, memory, self.scale_first).clamp_max(a_max),
             low=here,
             high=here,
             third=here if three else (),

@@ -13,15 +13,15 @@ from torchzero.core.tree import Tree
 
 METHODS: dict[str, Callable[[], Module]] = {
     "lbfgs": lambda: Chain(m.LBFGS(), m.StrongWolfe()),
-    "bfgs": lambda: Chain(m.BFGS(), m.StrongWolfe()),
-    "sr1": lambda: Chain(m.SR1(), m.StrongWolfe()),
-    "ssbroyden": lambda: Chain(m.SSBroyden(), m.StrongWolfe()),
-    "cg": lambda: Chain(m.PolakRibiere(), m.StrongWolfe(c2=0.1)),
-    "newton": lambda: Chain(m.Newton(eigval_fn=torch.abs), m.Backtracking()),
-    "newton-cg": lambda: Chain(m.NewtonCG(), m.StrongWolfe()),
-    "gd": lambda: Chain(m.StrongWolfe(a_init="first-order")),
-    "lm": lambda: Chain(m.LevenbergMarquardt(m.GaussNewton())),
-    "trust-newton": lambda: Chain(m.LevenbergMarquardt(m.Newton())),
+    "bfgs": lambda: Chain(m.BFGS(scale_first=True), m.StrongWolfe()),
+    "sr1": lambda: Chain(m.ExactTrustRegion(m.SR1(inverse=False, tol=1e-8), keep_grad=True)),
+    "ssbroyden": lambda: Chain(m.SSBroyden(scale_first=True), m.StrongWolfe()),
+    "cg": lambda: Chain(m.PolakRibiere(), m.StrongWolfe(c2=0.1, a_init="quadratic-clip", scale_first=True)),
+    "newton": lambda: Chain(m.Newton(eigval_fn=torch.abs), m.HagerZhangLineSearch()),
+    "newton-cg": lambda: Chain(m.NewtonCG(truncated=True), m.StrongWolfe()),
+    "gd": lambda: Chain(m.StrongWolfe(a_init="first-order", scale_first=True)),
+    "lm": lambda: Chain(m.ExactTrustRegion(m.GaussNewton(), init=100.0, scale="diagonal", keep_grad=True)),
+    "trust-newton": lambda: Chain(m.ExactTrustRegion(m.Newton(), keep_grad=True)),
     "adam": lambda: Chain(m.Adam(), m.LR(1e-2)),
 }
 

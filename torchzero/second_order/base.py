@@ -185,7 +185,8 @@ class SymmetricModel:
     """How a module with the fields damping, eigval_fn, eigv_tol, truncate, precompute_inverse and use_lstsq solves.
 
     With one of eigval_fn, eigv_tol and truncate the matrix is decomposed: eigenvalues λ of A + damping I are mapped to
-    φ(λ); those that are not finite, not above eigv_tol · max φ, or not among the `truncate` largest, are left out.
+    φ(λ); those that are not finite, zero, not above eigv_tol · max φ, or not among the `truncate` largest, are left out,
+    and what is left, but smaller than n · eps · max |φ|, is a rounding error of zero and counts as that.
     """
 
     def __init__(self, module: Any) -> None:
@@ -222,7 +223,12 @@ class SymmetricModel:
             place = torch.where(kept, values, lowest).argsort(descending=True, stable=True).argsort()
             kept = kept & (place < most)
         kept = kept & (values != 0)
-        return Model((), torch.where(kept, values, torch.zeros_like(values)), Q * kept, ())
+        values = torch.where(kept, values, torch.zeros_like(values))
+        if len(values):
+            # Smaller ones are what rounding makes of zero: no smaller number may be divided by.
+            least = len(values) * torch.finfo(values.dtype).eps * values.abs().max()
+            values = torch.where(kept & (values.abs() < least), torch.copysign(least, values), values)
+        return Model((), values, Q * kept, ())
 
     def solve(self, model: Model, u: Tensor) -> Tensor:
         """The inverse times u (k,)."""
