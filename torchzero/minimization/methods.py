@@ -10,9 +10,16 @@ from torchzero.core.chain import Chain, Chainable, maybe_chain
 from torchzero.core.module import Module
 from torchzero.core.objective import FunctionObjective, Objective
 from torchzero.core.tree import Tree
+from torchzero.minimization.bounds import Box, has_own_bounds, inside, keeps_bounds
+
+
+def _lbfgsb() -> Module:
+    return Chain(m.LBFGSB(ptol_restart=True), m.StrongWolfe())
+
 
 METHODS: dict[str, Callable[[], Module]] = {
     "lbfgs": lambda: Chain(m.LBFGS(), m.StrongWolfe()),
+    "lbfgsb": _lbfgsb,
     "bfgs": lambda: Chain(m.BFGS(), m.StrongWolfe()),
     "sr1": lambda: Chain(m.SR1(), m.StrongWolfe()),
     "ssbroyden": lambda: Chain(m.SSBroyden(), m.StrongWolfe()),
@@ -25,18 +32,50 @@ METHODS: dict[str, Callable[[], Module]] = {
     "adam": lambda: Chain(m.Adam(), m.LR(1e-2)),
 }
 
+# What a name stands for when there are bounds; the others are refused.
+WITH_BOUNDS: dict[str, Callable[[], Module]] = {
+    "lbfgsb": _lbfgsb,
+    "lbfgs": _lbfgsb,
+    "gd": lambda: Chain(m.WithinBounds(), m.StrongWolfe(a_init="first-order")),
+    "adam": METHODS["adam"],
+}
 
-def method_named(method: str | Chainable | None, objective: Objective, x0: Tree) -> Module:
-    """The module that is meant: by name, as a module, or the one that suits the objective."""
-    if method is None:
+
+def method_named(method: str | Chainable | None, objective: Objective, x0: Tree, box: Box | None = None) -> Module:
+    """The module that is meant: by name, as a module, or the one that suits the objective; told of the box."""
+    if method is None and box is not None:
+        method = "lbfgsb"
+    elif method is None:
         method = "lm" if _has_residuals(objective, x0) else "lbfgs"
     if not isinstance(method, str):
-        return maybe_chain(method)
+        return _checked(maybe_chain(method), box)
     if method not in METHODS:
         raise ValueError(
             f"minimize(method={method!r}): must be one of {', '.join(METHODS)}, a module or a chain of modules"
         )
-    return METHODS[method]()
+    if box is None:
+        return METHODS[method]()
+    if method not in WITH_BOUNDS:
+        raise ValueError(
+            f"minimize(method={method!r}, bounds=...): does not support bounds; use one of {', '.join(WITH_BOUNDS)}"
+        )
+    return inside(WITH_BOUNDS[method](), box)
+
+
+def _checked(module: Module, box: Box | None) -> Module:
+    if has_own_bounds(module):
+        raise ValueError(
+            f"minimize(method={module!r}): has bounds of its own, which minimize cannot see; give them as bounds=... "
+            "and leave them out here"
+        )
+    if box is None:
+        return module
+    if not keeps_bounds(module):
+        raise ValueError(
+            f"minimize(method={module!r}, bounds=...): does not support bounds; use one of {', '.join(WITH_BOUNDS)}, "
+            "a chain with LBFGSB or WithinBounds, or one of elementwise modules"
+        )
+    return inside(module, box)
 
 
 def _has_residuals(objective: Objective, x0: Tree) -> bool:

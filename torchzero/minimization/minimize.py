@@ -13,6 +13,7 @@ from torchzero.core.control import concrete, while_loop
 from torchzero.core.objective import Objective, as_objective
 from torchzero.core.tree import Tree
 from torchzero.minimization import result as codes
+from torchzero.minimization.bounds import Inside, as_box
 from torchzero.minimization.implicit import implicit
 from torchzero.minimization.methods import method_named
 from torchzero.minimization.result import Result
@@ -24,6 +25,7 @@ def minimize(
     x0: Tree,
     method: str | Chainable | None = None,
     *,
+    bounds: Any = None,
     tol: float | Tensor | None = None,
     max_iterations: int = 1000,
     max_evaluations: int | None = None,
@@ -44,7 +46,13 @@ def minimize(
         f: params -> loss, 0-d; or residuals, any other shape, for least squares ½‖r‖².
         x0: where to start.
         method: a name (see `torchzero.minimization.METHODS`), a module or a sequence of modules; by default L-BFGS
-            with a strong Wolfe search, or for residuals Levenberg-Marquardt.
+            with a strong Wolfe search, or for residuals Levenberg-Marquardt, or in bounds L-BFGS-B.
+        bounds: (lower, upper), each a number, a tensor that broadcasts, a tree of these like x0 or a prefix of it, or
+            None; within a tree, None or an infinite number is no bound. For a vector x0 also what SciPy takes: a list
+            of tuples (low, high). `f` is evaluated at no point outside, x0 is moved inside, and converged means that
+            no element of the projected gradient $x - P(x - ∇f(x))$ exceeds `tol`. Methods that take bounds:
+            "lbfgsb", of which "lbfgs" is here another name, "gd" (projected gradients), "adam" (every step cut), any
+            chain with `LBFGSB` or `WithinBounds`, and chains of elementwise modules, which are cut.
         tol: stop when no element of the gradient exceeds this; by default the cube root of the dtype's precision,
             squared.
         max_iterations: most steps to take.
@@ -54,16 +62,19 @@ def minimize(
         differentiate: "implicit", "unrolled" or None.
 
     Raises:
-        ValueError: for an unknown method or mode, or a budget below one.
-        TypeError: for parameters that are not floating point.
+        ValueError: for an unknown method or mode, a budget below one, bounds that do not fit or cross, or a method
+            that does not take bounds.
+        TypeError: for parameters that are not floating point, or bounds that are no pair.
 
     >>> import torchzero as tz
     >>> x0 = {"x": torch.zeros(()), "y": torch.zeros(())}
     >>> result = tz.minimize(lambda p: (p["x"] - 1) ** 2 + (p["y"] + 2) ** 2, x0)
     >>> result.message
     'converged: the gradient is below the tolerance'
-    >>> result.x["y"]
+    >>> result.x["y"].round(decimals=4)
     tensor(-2.)
+    >>> tz.minimize(lambda x: ((x - 3) ** 2).sum(), torch.zeros(2), bounds=(None, torch.tensor([1.0, 5.0]))).x
+    tensor([1., 3.])
 
     Reference: Nocedal & Wright 2006, Numerical Optimization; for the derivative: Krantz & Parks 2003.
     """
@@ -72,9 +83,13 @@ def minimize(
     assert objective is not None
     if differentiate == "implicit":
         x0 = tree.map(torch.Tensor.detach, x0)
-    opt = method_named(method, objective, x0)
+    box = as_box(bounds, x0)
+    within = box.detached() if box is not None and differentiate == "implicit" else box
+    if within is not None:
+        x0, objective = within.project(x0), Inside(objective, within)
+    opt = method_named(method, as_objective(f), x0, within)
     limit = torch.finfo(tree.reference(x0).dtype).eps ** (2 / 3) if tol is None else tol
-    run = Run(objective, opt, limit, max_evaluations)
+    run = Run(objective, opt, limit, max_evaluations, within)
     with contextlib.nullcontext() if differentiate == "unrolled" else torch.no_grad():
         carry = run.start(x0)
         if callback is None and not progress:
@@ -83,7 +98,7 @@ def minimize(
             carry = _watched(run, carry, max_iterations, callback, progress)
     found = carry.result()
     if differentiate == "implicit":
-        return found._replace(x=implicit(objective, found.x))
+        return found._replace(x=implicit(as_objective(f), found.x, box))
     return found
 
 
