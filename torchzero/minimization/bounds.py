@@ -82,15 +82,17 @@ def _of_pairs(pairs: list[Any], x0: Tensor) -> Any:
             f"minimize(bounds=...): a list of tuples (low, high) must have one for each element of a vector x0; got "
             f"{len(pairs)} for the shape {tuple(x0.shape)}; or {FORMS}"
         )
-    values = zip(*([none if v is None else v for v, none in zip(pair, NO_BOUND, strict=True)] for pair in pairs))
-    return tuple(torch.stack([torch.as_tensor(v, dtype=x0.dtype, device=x0.device) for v in side]) for side in values)
+    rows = [[none if v is None else v for v, none in zip(pair, NO_BOUND, strict=True)] for pair in pairs]
+    return tuple(
+        torch.stack([torch.as_tensor(v, dtype=x0.dtype, device=x0.device) for v in side])
+        for side in zip(*rows, strict=True)
+    )
 
 
 def _side(name: str, values: Any, x0: Tree) -> Tree:
     """One side of the box: a tree like x0."""
     absent = NO_BOUND[SIDES.index(name)]
     leaves, spec = tree.flatten(x0)
-    paths = tree.paths(x0)
     values = optree.tree_map(lambda v: absent if v is None else v, values, none_is_leaf=True)
     try:
         each = tree.spread(values, x0)

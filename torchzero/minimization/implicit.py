@@ -22,8 +22,8 @@ DENSE = 512  # elements up to which the Hessian is formed
 Product = Callable[[Tensor], Tensor]  # (n,) -> (n,)
 
 
-def implicit(objective: Objective, x: Tree, box: Box | None = None) -> Tree:
-    r"""`x`, a minimiser, with the derivative that the implicit function theorem gives it.
+def implicit(objective: Objective, x: Tree, value: Tensor, box: Box | None = None) -> tuple[Tree, Tensor]:
+    r"""`x`, a minimiser, and the value there, with the derivatives that the implicit function theorem gives them.
 
     At a minimiser $∇_x f(x, θ) = 0$, so $∂x/∂θ = -H^{-1}\,∂_θ∇_x f$. In a box it is the solution of
     $x = P(x - ∇_x f(x, θ))$: an element that the gradient keeps at a bound moves with the bound, and the others by the
@@ -49,13 +49,14 @@ def implicit(objective: Objective, x: Tree, box: Box | None = None) -> Tree:
         free = 1 - tree.ravel(held)[0].to(vector.dtype)
     levels = max(map(_levels, [vector, *tree.leaves(start)]))
     if not levels:
-        return fixed
+        return fixed, value
     dense = vector.numel() <= DENSE or is_batched(vector) or levels > 1
     solve = (_dense if dense else _matrix_free)(objective, fixed, free)
     for _ in range(2):
         vector = tree.ravel(objective.value_and_grad(start)[1])[0]
         start = tree.sub(start, unravel(solve(free * (vector - vector.detach()))))
-    return start
+    there = objective.value(start)
+    return start, value + (there - there.detach())
 
 
 def _moves_with(x: Tensor, at_lower: Tensor, lower: Tensor, at_upper: Tensor, upper: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torchzero import m
 from torchzero.core import tree
 from torchzero.core.chain import Chain, Chainable, maybe_chain
 from torchzero.core.module import Module
-from torchzero.core.objective import FunctionObjective, Objective
+from torchzero.core.objective import FunctionObjective, Objective, one_number
 from torchzero.core.tree import Tree
 from torchzero.minimization.bounds import Box, has_own_bounds, inside, keeps_bounds
 
@@ -41,12 +41,8 @@ WITH_BOUNDS: dict[str, Callable[[], Module]] = {
 }
 
 
-def method_named(method: str | Chainable | None, objective: Objective, x0: Tree, box: Box | None = None) -> Module:
-    """The module that is meant: by name, as a module, or the one that suits the objective; told of the box."""
-    if method is None and box is not None:
-        method = "lbfgsb"
-    elif method is None:
-        method = "lm" if _has_residuals(objective, x0) else "lbfgs"
+def method_named(method: str | Chainable, box: Box | None = None) -> Module:
+    """The module that is meant, by name or as a module, told of the box."""
     if not isinstance(method, str):
         return _checked(maybe_chain(method), box)
     if method not in METHODS:
@@ -78,7 +74,10 @@ def _checked(module: Module, box: Box | None) -> Module:
     return inside(module, box)
 
 
-def _has_residuals(objective: Objective, x0: Tree) -> bool:
+def has_residuals(objective: Objective, x0: Tree) -> bool:
+    """Whether the objective is least squares: evaluates it once."""
     if not isinstance(objective, FunctionObjective):
         return False
-    return objective.fn(tree.map(lambda x: x.detach(), x0)).ndim > 0
+    out = objective.fn(tree.map(torch.Tensor.detach, x0))
+    one_number(out)
+    return out.ndim > 0

@@ -63,12 +63,12 @@ class Run:
     def _norm(self, x: Tree, grad: Tree) -> Tensor:
         return tree.norm(grad if self.box is None else self.box.gradient(x, grad), float("inf"))
 
-    def start(self, x0: Tree) -> Carry:
-        """Evaluate at x0."""
+    def start(self, x0: Tree, spent: int = 0) -> Carry:
+        """Evaluate at x0, after `spent` evaluations."""
         value, grad = self.objective.value_and_grad(x0)
         norm = self._norm(x0, grad)
         zero = 0 * torch.isnan(value).to(torch.int64)  # batched if the objective is
-        carry = Carry(x0, value, grad, norm, (x0, value, norm), zero, zero + 1, zero, zero, self.opt.init(x0))
+        carry = Carry(x0, value, grad, norm, (x0, value, norm), zero, zero + 1 + spent, zero, zero, self.opt.init(x0))
         return carry._replace(status=self._status(carry, torch.isnan(value) & False))
 
     def step(self, carry: Carry) -> Carry:
