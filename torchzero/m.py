@@ -31,6 +31,7 @@ from torchzero.clipping import ClipValueByEMA as ClipValueByEMA
 from torchzero.clipping import ClipValueGrowth as ClipValueGrowth
 from torchzero.clipping import Normalize as Normalize
 from torchzero.clipping import NormalizeByEMA as NormalizeByEMA
+from torchzero.clipping import WithinBounds as WithinBounds
 from torchzero.conjugate_gradient import DYHS as DYHS
 from torchzero.conjugate_gradient import ConguateGradientBase as ConguateGradientBase
 from torchzero.conjugate_gradient import ConjugateDescent as ConjugateDescent

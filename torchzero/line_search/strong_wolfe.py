@@ -1,5 +1,6 @@
 """StrongWolfe: bracket a step that satisfies the strong Wolfe conditions, then zoom in on it."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -74,6 +75,10 @@ class StrongWolfe(LineSearch):
         plus_minus: search along -u if that is the way down.
         scale_first: divide `init_value` by ‖u‖₁ if that is larger than 1: for directions such as the gradient, whose
             length says nothing about the step's.
+        lb: lower bounds of the parameters: a number, a tree of numbers or tensors like the parameters, -inf for none;
+            None for none. No trial goes beyond a bound; one on the first bound that the line meets, from where φ falls
+            on, only needs sufficient decrease.
+        ub: upper bounds, likewise.
 
     Raises:
         ValueError: for a number outside its range, c1 ≥ c2, or an unknown mode.
@@ -105,11 +110,20 @@ class StrongWolfe(LineSearch):
     fallback: bool = static(False)
     plus_minus: bool = static(False)
     scale_first: bool = static(False)
+    lb: Hyper = within(-math.inf, math.inf, default=None, closed_high=True, optional=True)
+    ub: Hyper = within(-math.inf, math.inf, default=None, closed_high=True, optional=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if is_number(self.c1) and is_number(self.c2) and self.c1 >= self.c2:
             raise ValueError(f"StrongWolfe(c1={self.c1!r}): must be below c2={self.c2!r}; choose a smaller c1")
+        if self.bounded and self.plus_minus:
+            raise ValueError("StrongWolfe(plus_minus=True): searches on both sides, and bounds end one; drop lb and ub")
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there are bounds."""
+        return self.lb is not None or self.ub is not None
 
     def recall(self, like: Tensor) -> Last:
         return no_last(self.a_init, like)
@@ -118,6 +132,7 @@ class StrongWolfe(LineSearch):
         return unknown(memory)
 
     def search(self, line: Line, memory: Last) -> tuple[Found, Last]:
+        line = Line(line.var, line.objective, self.lb, self.ub)
         slope0, sign = line.slope0, 1
         if self.plus_minus:
             sign = 1 - 2 * (slope0 > 0)
@@ -127,6 +142,7 @@ class StrongWolfe(LineSearch):
         maxiter, maxzoom, maxeval = line.settings(self, "maxiter", "maxzoom", "maxeval")
         decline, flat = c1 * slope0, -c2 * slope0
         three = self.interpolation.startswith("polynomial")
+        a_max = torch.minimum(line.room(), line.number(a_max)) if self.bounded else a_max
 
         def body(at: Search) -> Search:
             f, slope, grad = line.value_and_slope(sign * at.a if self.plus_minus else at.a)
@@ -143,6 +159,8 @@ class StrongWolfe(LineSearch):
             lower = torch.where(outward, f < f_low, f <= f_low)
             enough = finite & (f <= f0 + decline * at.a) & lower
             success = enough & (slope.abs() <= flat)
+            if self.bounded:
+                success = success | (enough & (at.a >= a_max) & (slope < 0))
             turn = enough & outward
             zooming = at.zooming | ~enough | outward
             high = torch.where(enough, torch.where(turn, at.low, at.high), new)
@@ -202,7 +220,7 @@ class StrongWolfe(LineSearch):
             close=no,
             k=zero,
             zooms=zero,
-            done=~((slope0 < 0) & is_finite(f0)),
+            done=~((slope0 < 0) & is_finite(f0) & (a_max > 0)),
             success=no,
             found=here,
             grad=line.grad0,

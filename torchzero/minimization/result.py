@@ -37,6 +37,9 @@ class Result(NamedTuple):
 
     @property
     def message(self) -> Any:
-        """`status` in words; a list of sentences for a batch."""
-        codes = self.status.tolist()
-        return MESSAGES[codes] if isinstance(codes, int) else [MESSAGES[c] for c in codes]
+        """`status` in words; a list of sentences for a batch, nested as the batch is."""
+        return _words(self.status.tolist())
+
+
+def _words(codes: Any) -> Any:
+    return [_words(c) for c in codes] if isinstance(codes, list) else MESSAGES[codes]
