@@ -143,6 +143,7 @@ TRACED_APART = frozenset(
         "second_order",
         "termination",
         "trust_region",
+        "zeroth_order",
     }
 )
 

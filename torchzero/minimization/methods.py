@@ -23,6 +23,11 @@ METHODS: dict[str, Callable[[], Module]] = {
     "lm": lambda: Chain(m.LevenbergMarquardt(m.GaussNewton())),
     "trust-newton": lambda: Chain(m.LevenbergMarquardt(m.Newton())),
     "adam": lambda: Chain(m.Adam(), m.LR(1e-2)),
+    "nelder-mead": lambda: m.NelderMead(),
+    "cmaes": lambda: m.CMAES(seed=0),
+    "xnes": lambda: m.XNES(seed=0),
+    "snes": lambda: m.SNES(seed=0),
+    "pgpe": lambda: m.PGPE(seed=0),
 }
 
 

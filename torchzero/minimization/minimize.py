@@ -17,6 +17,7 @@ from torchzero.minimization.implicit import implicit
 from torchzero.minimization.methods import method_named
 from torchzero.minimization.result import Result
 from torchzero.minimization.run import Carry, Run
+from torchzero.minimization.run_by_values import RunByValues, by_values
 
 
 def minimize(
@@ -29,7 +30,7 @@ def minimize(
     max_evaluations: int | None = None,
     callback: Callable[[Result], Any] | None = None,
     progress: bool = False,
-    differentiate: str | None = "implicit",
+    differentiate: str | None = "auto",
 ) -> Result:
     r"""Minimise a function, in the manner of scipy.optimize.minimize, over any tree of tensors.
 
@@ -40,18 +41,22 @@ def minimize(
     minimiser by the implicit function theorem, $∂x/∂θ = -H^{-1}\,∂²f/∂x∂θ$, whatever the method, at the cost of one
     Hessian and one linear system. With "unrolled" they go through every step taken; with None there are none.
 
+    Methods that look at values alone (Nelder-Mead, CMA-ES, ...) never ask `f` for a gradient: it need not be
+    differentiable, and `x` is the best point evaluated. They have converged when the search is narrower than `tol`.
+
     Args:
         f: params -> loss, 0-d; or residuals, any other shape, for least squares ½‖r‖².
         x0: where to start.
         method: a name (see `torchzero.minimization.METHODS`), a module or a sequence of modules; by default L-BFGS
             with a strong Wolfe search, or for residuals Levenberg-Marquardt.
         tol: stop when no element of the gradient exceeds this; by default the cube root of the dtype's precision,
-            squared.
+            squared. By values alone: when the search looks no further than this from where it stands, in any element;
+            by default the square root of the precision.
         max_iterations: most steps to take.
         max_evaluations: stop once `f` has been evaluated this often.
         callback: called with a `Result` after every step, when not vmapped; a true return value stops.
         progress: show a progress bar (needs tqdm).
-        differentiate: "implicit", "unrolled" or None.
+        differentiate: "implicit", "unrolled" or None; by default "implicit" if the method uses gradients, else None.
 
     Raises:
         ValueError: for an unknown method or mode, or a budget below one.
@@ -70,11 +75,15 @@ def minimize(
     _check(x0, max_iterations, max_evaluations, differentiate)
     objective = as_objective(f)
     assert objective is not None
+    opt = method_named(method, objective, x0)
+    values_alone = by_values(opt)
+    if differentiate == "auto":
+        differentiate = None if values_alone else "implicit"
     if differentiate == "implicit":
         x0 = tree.map(torch.Tensor.detach, x0)
-    opt = method_named(method, objective, x0)
-    limit = torch.finfo(tree.reference(x0).dtype).eps ** (2 / 3) if tol is None else tol
-    run = Run(objective, opt, limit, max_evaluations)
+    eps = torch.finfo(tree.reference(x0).dtype).eps
+    limit = eps ** (1 / 2 if values_alone else 2 / 3) if tol is None else tol
+    run = (RunByValues if values_alone else Run)(objective, opt, limit, max_evaluations)
     with contextlib.nullcontext() if differentiate == "unrolled" else torch.no_grad():
         carry = run.start(x0)
         if callback is None and not progress:
@@ -88,7 +97,7 @@ def minimize(
 
 
 def _watched(
-    run: Run, carry: Carry, max_iterations: int, callback: Callable[[Result], Any] | None, progress: bool
+    run: Run | RunByValues, carry: Carry, max_iterations: int, callback: Callable[[Result], Any] | None, progress: bool
 ) -> Carry:
     """The loop in Python, so that somebody can look on."""
     with _bar(max_iterations) if progress else contextlib.nullcontext() as bar:
@@ -117,8 +126,8 @@ def _check(x0: Tree, max_iterations: int, max_evaluations: int | None, different
     for name, value in (("max_iterations", max_iterations), ("max_evaluations", max_evaluations)):
         if value is not None and value < 1:
             raise ValueError(f"minimize({name}={value}): must be an integer in [1, inf)")
-    if differentiate not in ("implicit", "unrolled", None):
-        raise ValueError(f"minimize(differentiate={differentiate!r}): must be 'implicit', 'unrolled' or None")
+    if differentiate not in ("auto", "implicit", "unrolled", None):
+        raise ValueError(f"minimize(differentiate={differentiate!r}): must be 'auto', 'implicit', 'unrolled' or None")
     for path, x in zip(tree.paths(x0), tree.leaves(x0), strict=True):
         if not isinstance(x, Tensor) or not x.is_floating_point():
             kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
