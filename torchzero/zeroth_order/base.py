@@ -1,14 +1,13 @@
 """What methods that look at values alone share: ask for points, tell their values, and be a module of a chain."""
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from torchzero.core import random, tree
 from torchzero.core.control import cond, while_loop
-from torchzero.core.hyper import Hyper
 from torchzero.core.module import Module
 from torchzero.core.objective import FunctionObjective, Objective
 from torchzero.core.safe import safe_div
@@ -39,7 +38,8 @@ class Strategy(Module):
 
     A strategy is a module too. A step in a chain asks, evaluates the objective's value at the points and nothing else,
     tells, and its direction leads from the parameters to `target(state)`. The points of a population are evaluated at
-    once, by vmap, where the objective is a function that allows it, and through a closure one after the other.
+    once, by vmap, where the objective is a function that allows it, and through a closure one after the other. The
+    search goes on from its own state: where others put the parameters in the meantime does not matter to it.
 
     To write one, subclass and give `init`, `ask`, `tell`, `points` and `target`.
 
@@ -117,17 +117,14 @@ class Told(NamedTuple):
 class Sampler(Strategy):
     """A strategy whose points are a linear map of standard normal draws, and whose state has key, t, mean and best.
 
-    A subclass gives `start`, the map `place` and its inverse `unplace`, and `learn`. A population of which every point
+    A subclass has the fields `population` and `seed`, and gives `start`, the map `place` and its inverse `unplace`, and
+    `learn`. A population of which every point
     failed teaches nothing: the same distribution is drawn from again.
     """
 
-    if TYPE_CHECKING:  # fields of the subclasses, that stand in the order of their own
-        population: int | None
-        seed: Hyper
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.seed is None:
+        if self._field("seed") is None:
             self._write("seed", random.fresh_seed())
 
     def start(self, params: Tree, key: Tensor) -> Any:
@@ -152,12 +149,11 @@ class Sampler(Strategy):
         return random.normal(random.fold_in(state.key, state.t), (self.points(n), n), state.mean.dtype)
 
     def init(self, params: Tree, key: Tensor | None = None) -> Any:
-        return self.start(params, random.key(self.seed, tree.reference(params).device) if key is None else key)
+        return self.start(params, random.key(self._field("seed"), tree.reference(params).device) if key is None else key)
 
     def points(self, n: int) -> int:
-        if self.population is None:
-            return 4 + math.floor(3 * math.log(max(n, 1)))
-        return self.population
+        given = self._field("population")
+        return 4 + math.floor(3 * math.log(max(n, 1))) if given is None else given
 
     def ask(self, state: Any) -> tuple[Tree, Any]:
         return spread(state.mean + self.place(state, self.draw(state)), state.best.x), state
@@ -177,8 +173,8 @@ class Sampler(Strategy):
     def target(self, state: Any) -> Tree:
         return spread(state.mean, state.best.x)
 
-    def _value(self, name: str) -> Any:
-        """A hyperparameter that is one number for all parameters."""
+    def _field(self, name: str) -> Any:
+        """A field of the subclass that is one number for all parameters."""
         return single(self, name)[0]
 
 
@@ -193,14 +189,11 @@ class SeparableState(NamedTuple):
 
 
 class Separable(Sampler):
-    """A sampler with a width for each element: x = m + σ ⊙ z."""
-
-    if TYPE_CHECKING:
-        sigma: Hyper
+    """A sampler with a width for each element, x = m + σ ⊙ z, at first that of the subclass's field `sigma`."""
 
     def start(self, params: Tree, key: Tensor) -> SeparableState:
         m = wide(params)
-        sigma = wide(tree.full_like(tree.map(lambda p: p.to(m.dtype), params), self.sigma))
+        sigma = wide(tree.full_like(tree.map(lambda p: p.to(m.dtype), params), vars(self)["sigma"]))
         return SeparableState(key, tree.counter(params), m, sigma.to(m.dtype), nothing_told(params, m))
 
     def place(self, state: SeparableState, Z: Tensor) -> Tensor:

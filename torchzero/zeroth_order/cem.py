@@ -50,12 +50,12 @@ class CEM(Separable):
     seed: Hyper = integer(0, default=None)
 
     def learn(self, state: SeparableState, told: Told) -> SeparableState:
-        m, alpha = state.mean, self._value("smoothing")
+        m, alpha = state.mean, self._field("smoothing")
         count = max(1, round(self.elite * len(told.f)))
         X = told.X.index_select(0, told.order[:count])
         centre = X.mean(0)
         width = safe_sqrt(((X - centre) ** 2).mean(0))
         sigma = alpha * width + (1 - alpha) * state.sigma
-        least = torch.zeros_like(sigma) + self._value("min_sigma")
+        least = torch.zeros_like(sigma) + self._field("min_sigma")
         mean = alpha * centre + (1 - alpha) * m
         return state._replace(mean=tree.cast(mean, m), sigma=tree.cast(torch.maximum(sigma, least), m))

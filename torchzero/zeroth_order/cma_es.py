@@ -123,7 +123,7 @@ class CMAES(Sampler):
 
     def start(self, params: Tree, key: Tensor) -> CMAESState:
         m = wide(params)
-        zeros, sigma = torch.zeros_like(m), torch.ones_like(m[:1].sum()) * self._value("sigma")
+        zeros, sigma = torch.zeros_like(m), torch.ones_like(m[:1].sum()) * self._field("sigma")
         eye = torch.eye(len(m), dtype=m.dtype, device=m.device)
         return CMAESState(key, tree.counter(params), m, sigma.to(m.dtype), eye, zeros, zeros, nothing_told(params, m))
 

@@ -90,8 +90,8 @@ class PGPE(Separable):
         reward = (centred_ranks(told.f) if self.ranking == "centered" else negated(told.f)).to(m.dtype)
         r = (reward - reward.mean()) / len(reward)
         # Over a mirrored pair ε r sums to twice ε (r⁺ - r⁻) / 2, so that λ in place of N gives the equations above.
-        mean = m + self._value("lr_mean") * sigma * (r @ told.Z)
+        mean = m + self._field("lr_mean") * sigma * (r @ told.Z)
         slope = sigma * (r @ (told.Z * told.Z - 1))
-        bound = self._value("max_change") * sigma
-        change = torch.maximum(torch.minimum(self._value("lr_sigma") * slope, bound), -bound)
+        bound = self._field("max_change") * sigma
+        change = torch.maximum(torch.minimum(self._field("lr_sigma") * slope, bound), -bound)
         return state._replace(mean=tree.cast(mean, m), sigma=tree.cast(sigma + change, sigma))

@@ -60,8 +60,8 @@ class SNES(Separable):
     def learn(self, state: SeparableState, told: Told) -> SeparableState:
         m, sigma = state.mean, state.sigma
         n = max(len(m), 1)
-        lr_sigma = (3 + math.log(n)) / (5 * math.sqrt(n)) if self.lr_sigma is None else self._value("lr_sigma")
+        lr_sigma = (3 + math.log(n)) / (5 * math.sqrt(n)) if self.lr_sigma is None else self._field("lr_sigma")
         Z, u = told.Z.index_select(0, told.order), utilities(len(told.f), m)
-        mean = m + self._value("lr_mean") * sigma * (u @ Z)
+        mean = m + self._field("lr_mean") * sigma * (u @ Z)
         width = sigma * torch.exp(lr_sigma / 2 * (u @ (Z * Z - 1)))
         return state._replace(mean=tree.cast(mean, m), sigma=tree.cast(width, sigma))

@@ -70,7 +70,7 @@ class XNES(Sampler):
 
     def start(self, params: Tree, key: Tensor) -> XNESState:
         m = wide(params)
-        sigma = (torch.ones_like(m[:1].sum()) * self._value("sigma")).to(m.dtype)
+        sigma = (torch.ones_like(m[:1].sum()) * self._field("sigma")).to(m.dtype)
         eye = torch.eye(len(m), dtype=m.dtype, device=m.device)
         return XNESState(key, tree.counter(params), m, sigma, eye, nothing_told(params, m))
 
@@ -84,15 +84,15 @@ class XNES(Sampler):
         m, sigma, B = state.mean, state.sigma, state.B
         n = max(len(m), 1)
         default = 3 * (3 + math.log(n)) / (5 * n * math.sqrt(n))
-        lr_sigma = default if self.lr_sigma is None else self._value("lr_sigma")
-        lr_shape = default if self.lr_shape is None else self._value("lr_shape")
+        lr_sigma = default if self.lr_sigma is None else self._field("lr_sigma")
+        lr_shape = default if self.lr_shape is None else self._field("lr_shape")
         Z, u = told.Z.index_select(0, told.order), utilities(len(told.f), m)
         G = (Z.mT * u) @ Z  # the identity is taken Σu = 0 times
         G_sigma = G.diagonal().sum() / n
         eye = torch.eye(len(m), dtype=m.dtype, device=m.device)
         turn = symmetric_function(lr_shape * (G - G_sigma * eye) / 2, torch.exp, torch.exp)
         return state._replace(
-            mean=tree.cast(m + self._value("lr_mean") * sigma * (B @ (u @ Z)), m),
+            mean=tree.cast(m + self._field("lr_mean") * sigma * (B @ (u @ Z)), m),
             sigma=tree.cast(sigma * torch.exp(lr_sigma / 2 * G_sigma), sigma),
             B=tree.cast(B @ turn, B),
         )
