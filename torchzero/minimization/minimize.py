@@ -9,9 +9,11 @@ from torch import Tensor
 
 from torchzero.core import tree
 from torchzero.core.chain import Chainable
+from torchzero.core.clashes import clashes
 from torchzero.core.control import concrete, while_loop
 from torchzero.core.objective import Objective, as_objective
 from torchzero.core.tree import Tree
+from torchzero.core.warn import warn
 from torchzero.minimization import result as codes
 from torchzero.minimization.implicit import implicit
 from torchzero.minimization.methods import method_named
@@ -81,6 +83,8 @@ def minimize(
         differentiate = None if values_alone else "implicit"
     if differentiate == "implicit":
         x0 = tree.map(torch.Tensor.detach, x0)
+    for sentence in clashes(opt):
+        warn(f"minimize: {sentence}")
     eps = torch.finfo(tree.reference(x0).dtype).eps
     limit = eps ** (1 / 2 if values_alone else 2 / 3) if tol is None else tol
     run = (RunByValues if values_alone else Run)(objective, opt, limit, max_evaluations)

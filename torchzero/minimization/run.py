@@ -64,7 +64,7 @@ class Run:
         var = Var(carry.x, objective=self.objective, grad=carry.grad, loss=carry.value, step=carry.iterations)
         state, var = self.opt.step(carry.state, var)
         x = apply_update(var)
-        known = var.accepted
+        known = var.accepted if var.objective is self.objective else None
         value, grad = self.objective.value_and_grad(x) if known is None else known
         evaluations = carry.evaluations + self.opt.evaluations(state) + (known is None)
         still = torch.stack([(a == b).all() for a, b in zip(tree.leaves(x), tree.leaves(carry.x), strict=True)]).all()
