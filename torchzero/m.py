@@ -325,3 +325,11 @@ from torchzero.weight_decay import RelativeWeightDecay as RelativeWeightDecay
 from torchzero.weight_decay import WeightDecay as WeightDecay
 from torchzero.wrappers import Wrap as Wrap
 from torchzero.wrappers import WrapClosure as WrapClosure
+from torchzero.zeroth_order import CD as CD
+from torchzero.zeroth_order import CEM as CEM
+from torchzero.zeroth_order import CMAES as CMAES
+from torchzero.zeroth_order import PGPE as PGPE
+from torchzero.zeroth_order import SNES as SNES
+from torchzero.zeroth_order import XNES as XNES
+from torchzero.zeroth_order import NelderMead as NelderMead
+from torchzero.zeroth_order import Strategy as Strategy

@@ -30,6 +30,11 @@ METHODS: dict[str, Callable[[], Module]] = {
     "lm": lambda: Chain(m.ExactTrustRegion(m.GaussNewton(), init=100.0, scale="diagonal", keep_grad=True)),
     "trust-newton": lambda: Chain(m.ExactTrustRegion(m.Newton(), keep_grad=True)),
     "adam": lambda: Chain(m.Adam(), m.LR(1e-2)),
+    "nelder-mead": lambda: m.NelderMead(),
+    "cmaes": lambda: m.CMAES(seed=0),
+    "xnes": lambda: m.XNES(seed=0),
+    "snes": lambda: m.SNES(seed=0),
+    "pgpe": lambda: m.PGPE(seed=0),
 }
 
 # What a name stands for when there are bounds; the others are refused.
