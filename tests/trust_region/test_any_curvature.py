@@ -16,9 +16,10 @@ REGIONS: dict[str, Callable[[Any], tz.Module]] = {
     "LevenbergMarquardt": lambda m: tz.m.LevenbergMarquardt(m, y=0.5),
     "TrustCG": lambda m: tz.m.TrustCG(m),
     "Dogleg": lambda m: tz.m.Dogleg(m),
+    "ExactTrustRegion": lambda m: tz.m.ExactTrustRegion(m),
     "CubicRegularization": lambda m: tz.m.CubicRegularization(m, indefinite="global"),
 }
-BOUNDED = ("TrustCG", "Dogleg")
+BOUNDED = ("TrustCG", "Dogleg", "ExactTrustRegion")
 
 
 def f(p: list[Tensor]) -> Tensor:
