@@ -101,7 +101,8 @@ def check_operator(B: Operator, D: Tensor) -> None:
 def test_a_step_is_short_enough_goes_down_and_is_judged_by_its_model(name: str, region: str) -> None:
     opt: Any = REGIONS[region](CURVATURE[name]())
     p = start()
-    state = opt.init(p)
+    state, B = opt.init(p), opt.operator(opt.init(p))
+    D = B.to_dense()
     for _ in range(5):
         before, var = state, tz.Var(p, objective=f)
         state, var = opt.step(before, var)
