@@ -11,7 +11,7 @@ from torch import Tensor
 import torchzero as tz
 from torchzero.minimization import METHODS
 
-SLOW = {"gd", "adam", "sr1"}  # not expected to solve a curved valley in the default budget
+SLOW = {"gd", "adam"}  # not expected to solve a curved valley in the default budget
 FOR_RESIDUALS = {"lm"}
 
 

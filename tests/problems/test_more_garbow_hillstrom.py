@@ -21,6 +21,7 @@ BUDGET = 600  # evaluations
 # may one of these be solved unnoticed.
 FLAT = "the least eigenvalues of the Hessian are so small that the gradient says little, or progress is slow"
 SCALE = "badly scaled: progress is slow without a scale for every variable"
+SLOW = "conjugate gradients need more than this budget, as scipy's do"
 LOCAL = "ends in another stationary point, or in a valley that leads to infinity"
 FAILURES: dict[tuple[str, str], str] = {
     ("lbfgs", "watson_12"): FLAT,
@@ -28,6 +29,10 @@ FAILURES: dict[tuple[str, str], str] = {
     ("cg", "powell_badly_scaled"): SCALE,
     ("cg", "meyer"): SCALE,
     ("cg", "osborne_1"): SCALE,
+    ("cg", "osborne_2"): SLOW,
+    ("cg", "watson_6"): SLOW,
+    ("cg", "penalty_2_4"): SLOW,
+    ("cg", "penalty_2_10"): SLOW,
     ("cg", "watson_9"): FLAT,
     ("cg", "watson_12"): FLAT,
     ("trust-newton", "biggs_exp6"): LOCAL,

@@ -32,9 +32,7 @@ def unknown(last: Last) -> Last:
     return last._replace(known=last.known & False) if isinstance(last.known, Tensor) else last
 
 
-def first_trial(
-    mode: str, line: Line, slope0: Tensor, fixed: Any, last: Last, scale_first: bool = False
-) -> Tensor:
+def first_trial(mode: str, line: Line, slope0: Tensor, fixed: Any, last: Last, scale_first: bool = False) -> Tensor:
     """The first trial by a mode of `A_INIT`; `fixed` where that has nothing to go by.
 
     With `scale_first` that is shortened to a step no longer than it in the 1-norm.

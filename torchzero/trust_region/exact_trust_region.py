@@ -1,7 +1,7 @@
 """ExactTrustRegion: the quadratic model is minimised in a ball, exactly, or in an ellipsoid that fits its scale."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,9 +12,9 @@ from torchzero.core.control import while_loop
 from torchzero.core.hyper import Hyper, static
 from torchzero.core.safe import safe_div, safe_norm, safe_sqrt
 from torchzero.core.var import Var
-from torchzero.linalg.operators import Dense, Operator
+from torchzero.linalg.operators import Operator
 from torchzero.linalg.spectrum import Spectrum, spectrum
-from torchzero.trust_region.base import Region, TrustRegionBase, numbers
+from torchzero.trust_region.base import Region, TrustRegionBase
 
 SCALES = ("identity", "diagonal")
 
@@ -168,9 +168,7 @@ def minimise_in_ball(values: Tensor, weights: Tensor, radius: Tensor) -> tuple[T
     def slopes(at: Tensor, values: Tensor, weights: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
         d = safe_div(weights, values + at)
         size = safe_norm(d)
-        return safe_div(torch.ones_like(size), size) - 1 / radius, safe_div(
-            safe_div(d * d, values + at).sum(), size**3
-        )
+        return safe_div(torch.ones_like(size), size) - 1 / radius, safe_div(safe_div(d * d, values + at).sum(), size**3)
 
     v, w, delta = tree.own((values.detach(), weights.detach(), radius.detach()))
     least, size = v.min(), safe_norm(w)
