@@ -17,8 +17,8 @@ METHODS = tuple(PAIRS)
 SEVERAL_SIZES = {20: 3, 23: 2, 24: 2, 35: 3}
 BUDGET = 600  # evaluations
 
-# Every (method, problem) that does not end in a published minimum within the budget, and why. Nothing else may fail, nor
-# may one of these be solved unnoticed.
+# Every (method, problem) that does not end in a published minimum within the budget, and why. Nothing else may fail,
+# nor may one of these be solved unnoticed.
 FLAT = "the least eigenvalues of the Hessian are so small that the gradient says little, or progress is slow"
 SCALE = "badly scaled: progress is slow without a scale for every variable"
 SLOW = "conjugate gradients need more than this budget, as scipy's do"

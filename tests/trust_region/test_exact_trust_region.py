@@ -1,4 +1,4 @@
-"""ExactTrustRegion: the global minimum of the model in the ball, its hard cases, its scale, and what the trials keep."""
+"""ExactTrustRegion: the minimum of the model in the ball, its hard cases, its scale, and what the trials keep."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_the_step_is_the_global_minimum(case: tuple[Quartic, Array], radius: flo
     size = np.linalg.norm(d)
     assert size <= radius * (1 + 1e-9)
     shift = d @ (g - H @ d) / (d @ d)
-    np.testing.assert_allclose(H @ d + shift * d, g, atol=1e-6 * (1 + abs(shift)))
+    np.testing.assert_allclose(H @ d + shift * d, g, atol=1e-6 * float(1 + abs(shift)))
     assert shift >= max(0.0, -np.linalg.eigvalsh(H)[0]) - 1e-6
     assert abs(shift) * (radius - size) <= 1e-6 * (1 + abs(shift))
 
