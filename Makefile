@@ -1,7 +1,6 @@
 # Everything a contributor needs; each target may be run again at any time and does only what is missing.
 #   make quickstart   set up, then train a small network on real data
 #   make test         set up, then run the tests
-#   make test-slow    the tests that take many seconds each
 #   make lint types doctest docs
 # On Linux, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu saves gigabytes if there is no GPU.
 
@@ -17,7 +16,7 @@ INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help quickstart test test-slow lint format types doctest docs serve clean
+.PHONY: help quickstart test lint format types doctest docs serve clean
 
 help:
 	@sed -n 's/^#  //p' Makefile
@@ -45,9 +44,6 @@ quickstart: $(VENV)/.examples
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
-
-test-slow: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -130,36 +130,12 @@ def oracle_exists(name: str, oracle: str) -> str:
     return ""
 
 
-# Tracing one of these takes ten seconds to a minute, for a search or a curvature update is a long program.
-TRACED_APART = frozenset(
-    {
-        "conjugate_gradient",
-        "grad_approximation",
-        "least_squares",
-        "line_search",
-        "objective_maps",
-        "quasi_newton",
-        "restarts",
-        "second_order",
-        "termination",
-        "trust_region",
-    }
-)
-
-
-def is_slow(name: str, law: str) -> bool:
-    """Whether a law of a module is checked by `make test-slow` alone."""
-    return law == "compile" and entries()[name].family in TRACED_APART
-
-
 def cell(name: str, make: Callable[[], tz.Module], row: Row, law: str) -> str:
     """What the table says: "checked", or the reason why not."""
     if law in row.exempt:
         return f"exempt: {row.exempt[law]}"
     reason = applies(make(), law)
-    if reason:
-        return f"does not apply: {reason}"
-    return "takes long to trace: checked by `make test-slow`, not by `make test`" if is_slow(name, law) else "checked"
+    return f"does not apply: {reason}" if reason else "checked"
 
 
 def table() -> str:

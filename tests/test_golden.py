@@ -36,6 +36,7 @@ def test_functional_run_meets_the_record(key: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Modular. several modules have a setting called lr:UserWarning")
+@pytest.mark.filterwarnings("ignore:Modular. LBFGS models curvature by differences:UserWarning")
 @pytest.mark.parametrize("key", sorted(RECORDS))
 def test_modular_meets_the_record(key: str) -> None:
     record = RECORDS[key]

@@ -9,9 +9,7 @@ from tests import registry
 from torchzero.testing import LAWS, check_law
 
 CASES = [
-    pytest.param(
-        make, law, id=f"{name}-{law}", marks=[pytest.mark.slow] if registry.is_slow(name.split(".")[0], law) else []
-    )
+    pytest.param(make, law, id=f"{name}-{law}")
     for name, make, row in registry.instances()
     for law in LAWS
     if law not in row.exempt

@@ -119,6 +119,8 @@ class Module:
         makes_update: whether the direction is made from scratch, without a gradient.
         rewrites_objective: whether later modules see another objective than this one, so that the gradient at x0 is
             not wanted before this module ran.
+        conservative: whether the gradient of a function comes out where one goes in, as from weight decay or a constant
+            factor, and not from a clip: what models curvature by differences of gradients can only follow such modules.
         host_side: whether it runs foreign code, so that it cannot be vmapped, differentiated or compiled.
         whole: whether the state sees all parameters as one vector, so that none may be missing for a step.
 
@@ -134,6 +136,7 @@ class Module:
     makes_update: ClassVar[bool] = False
     whole: ClassVar[bool] = False
     rewrites_objective: ClassVar[bool] = False
+    conservative: ClassVar[bool] = False
     host_side: ClassVar[bool] = False
     _hyper_names: ClassVar[tuple[str, ...]] = ()
 

@@ -44,9 +44,10 @@ class StrongWolfe(LineSearch):
     The step grows, by interpolation of the last two trials, to between 1.01 and 10 times as much, until a bracket is
     found; then the bracket shrinks around `low`, the lowest trial with sufficient decrease. Its other end may be on
     either side of it. A trial closer to an end than a tenth of the bracket, twice in a row, is moved there. A trial
-    where φ or φ' is not finite is too long: the search goes halfway back until it is finite. If u is not a descent
-    direction, or the evaluations are used up, the search fails: the step is zero, and the next search begins with half
-    of what it would have begun with, and so on until one succeeds.
+    where φ or φ' is not finite is too long: the search goes halfway back until it is finite. Where φ(a) and φ(0) differ
+    by rounding alone, a flat end is enough. If u is not a descent direction, or the evaluations are used up, the search
+    fails: the step is zero, and the next search begins with half of what it would have begun with, and so on until one
+    succeeds.
 
     Args:
         c1: sufficient decrease, in (0, 1), below c2.
@@ -131,6 +132,7 @@ class StrongWolfe(LineSearch):
         c1, c2, a_max, init_value, tol = line.settings(self, "c1", "c2", "a_max", "init_value", "tol_change")
         maxiter, maxzoom, maxeval = line.settings(self, "maxiter", "maxzoom", "maxeval")
         decline, flat = c1 * slope0, -c2 * slope0
+        noise = 2 * torch.finfo(f0.dtype).eps * f0.abs()
         three = self.interpolation.startswith("polynomial")
         a_max = torch.minimum(line.room(), line.number(a_max)) if self.bounded else a_max
 
@@ -148,7 +150,8 @@ class StrongWolfe(LineSearch):
             # A trial so near to `low` that φ is equal to the last bit is the better end if φ falls from there on.
             lower = torch.where(outward, f < f_low, f <= f_low)
             enough = finite & (f <= f0 + decline * at.a) & lower
-            success = enough & (slope.abs() <= flat)
+            level = finite & ((f - f0).abs() <= noise)
+            success = (enough | level) & (slope.abs() <= flat)
             if self.bounded:
                 success = success | (enough & (at.a >= a_max) & (slope < 0))
             turn = enough & outward

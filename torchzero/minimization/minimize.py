@@ -9,10 +9,12 @@ from torch import Tensor
 
 from torchzero.core import tree
 from torchzero.core.chain import Chainable
+from torchzero.core.clashes import clashes
 from torchzero.core.control import concrete, while_loop
 from torchzero.core.hyper import is_number
 from torchzero.core.objective import Objective, as_objective
 from torchzero.core.tree import Tree
+from torchzero.core.warn import warn
 from torchzero.minimization import result as codes
 from torchzero.minimization.bounds import Inside, as_box
 from torchzero.minimization.implicit import implicit
@@ -81,8 +83,9 @@ def minimize(
     Reference: Nocedal & Wright 2006, Numerical Optimization; for the derivative: Krantz & Parks 2003.
     """
     _check(f, x0, tol, max_iterations, max_evaluations, callback, differentiate)
-    objective = whole = as_objective(f)
-    assert objective is not None
+    whole = as_objective(f)
+    assert whole is not None
+    objective: Objective = whole
     box = as_box(bounds, x0)
     unrolled = differentiate == "unrolled"
     with contextlib.nullcontext() if unrolled else torch.no_grad():
@@ -94,6 +97,8 @@ def minimize(
         if method is None:
             method = "lbfgsb" if within is not None else "lm" if has_residuals(whole, x0) else "lbfgs"
         opt = method_named(method, within)
+        for sentence in clashes(opt):
+            warn(f"minimize: {sentence}")
         limit = torch.finfo(tree.reference(x0).dtype).eps ** (2 / 3) if tol is None else tol
         run = Run(objective, opt, limit, max_evaluations, within)
         carry = run.start(x0, int(guess))

@@ -49,6 +49,7 @@ class GradientAccumulation(Module):
     """
 
     locality = "elementwise"
+    conservative = True
 
     n: int = static(low=1, integer=True)
     mean: bool = static(default=True)

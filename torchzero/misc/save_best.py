@@ -40,6 +40,7 @@ class SaveBest(Module):
     """
 
     needs = frozenset({"value", "params"})
+    conservative = True
 
     def init(self, params: Tree) -> SaveBestState:
         like = tree.reference(params)

@@ -25,6 +25,7 @@ class Identity(Module):
     """
 
     locality = "elementwise"
+    conservative = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._validate()
@@ -43,6 +44,7 @@ class Clone(Module):
     """
 
     locality = "elementwise"
+    conservative = True
 
 
 class Grad(Module):
@@ -59,6 +61,7 @@ class Grad(Module):
     """
 
     locality = "elementwise"
+    conservative = True
     needs = frozenset({"grad"})
 
     def apply(self, state: Any, var: Var) -> Var:

@@ -66,6 +66,11 @@ class RestartStrategyBase(Module):
 
     modules: Module | None = optional_child()
 
+    @property
+    def conservative(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Without modules the direction passes."""
+        return self.modules is None
+
     def init_own(self, params: Tree) -> Any:
         """What the strategy remembers before the first step."""
         return ()

@@ -11,14 +11,17 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from torchzero.core import tree
 from torchzero.core.chain import Chain, Chainable
+from torchzero.core.clashes import clashes
 from torchzero.core.module import Module
 from torchzero.core.tree import Leaves
 from torchzero.core.var import Var
+from torchzero.core.warn import warn
 from torchzero.stateful import checkpoint, snapshot, store
 from torchzero.stateful.closure_objective import ClosureObjective, _dense
+from torchzero.stateful.known import Known, known_after
 from torchzero.stateful.lr_handle import LRHandle
 from torchzero.stateful.param_group import ParamGroup
-from torchzero.stateful.parameters import as_groups, base_of_view, clear_gradient, gradient, split_names, warn
+from torchzero.stateful.parameters import as_groups, base_of_view, clear_gradient, gradient, split_names
 from torchzero.stateful.settings import Settings, walk
 from torchzero.stateful.state_view import StateView
 
@@ -30,6 +33,9 @@ class Modular(torch.optim.Optimizer):
         params: parameters, (name, parameter) pairs, group dicts, a mixture of these, or an nn.Module. A group may set
             any hyperparameter of the modules.
         modules: modules, or lists of modules, applied in order to the gradient; the result is subtracted.
+        deterministic: say that the closure is the same function of the parameters at every step, as in full-batch
+            training. What a line search or trust region evaluated at the point that it accepted is then used at the
+            next step, which need not call the closure there again.
 
     Raises:
         RuntimeError: without modules.
@@ -48,12 +54,16 @@ class Modular(torch.optim.Optimizer):
     param_groups: list[ParamGroup]  # pyright: ignore[reportIncompatibleVariableOverride]
     chain: Chain
 
-    def __init__(self, params: Any, *modules: Chainable) -> None:
+    def __init__(self, params: Any, *modules: Chainable, deterministic: bool = False) -> None:
         self.chain = Chain(*modules)
         if not self.chain.links:
             raise RuntimeError("Modular(params, *modules): got no modules; give at least one, such as tz.m.LR(1e-3)")
         self._settings = Settings(self.chain)
         self._settings.warn_of_learning_rates()
+        for sentence in clashes(self.chain):
+            warn(f"Modular: {sentence}")
+        self.deterministic = deterministic
+        self._known: Known | None = None
         self._params: list[Tensor] = []
         self._names: tuple[str, ...] = ()
         self._named = False
@@ -189,10 +199,14 @@ class Modular(torch.optim.Optimizer):
         if closure is not None:
             owners = [p for p, w in zip(self._params, wanted, strict=True) if w]
             objective = ClosureObjective(closure, owners, None, owners)
+            known, self._known = self._known, None
             if self._grad_first:
                 everything = self._tree(values, wanted)
                 objective.x0 = everything
-                loss, _ = objective.value_and_grad(everything)
+                if known is not None and known.holds(self._params):
+                    loss = known.recall(objective, self._params)
+                else:
+                    loss, _ = objective.value_and_grad(everything)
         grads = [gradient(p) if w else None for p, w in zip(self._params, wanted, strict=True)]
         ready = [g is not None for g in grads]
         if any(m.whole for _, m in self._settings.modules):  # what the vector has seen stays in it
@@ -220,7 +234,10 @@ class Modular(torch.optim.Optimizer):
         full = all(active)
         state, var = chain.step(self._state if full else store.narrow(self._state, active), var)
         self._keep(state, var, values, active, full)
-        self._move(var, values, [a and w for a, w in zip(active, wanted, strict=True)])
+        moving = [a and w for a, w in zip(active, wanted, strict=True)]
+        self._move(var, values, moving)
+        if self.deterministic and objective is not None and var.objective is objective:
+            self._known = known_after(var, self._params, moving)
         return self._finish(objective, var)
 
     def _demand(self, closure: Any, loss: Any) -> None:
@@ -413,7 +430,7 @@ class Modular(torch.optim.Optimizer):
             hook(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        drop = ("step", "_schedulers", "_handles", "_settings", "_zero_grad_profile_name")
+        drop = ("step", "_known", "_schedulers", "_handles", "_settings", "_zero_grad_profile_name")
         kept = {k: v for k, v in self.__dict__.items() if k not in drop and not isinstance(v, OrderedDict)}
         kept["_restored"] = (self._settings.restored, self._settings.own)
         kept["_handle_values"] = snapshot.save_handles(self)
@@ -426,7 +443,7 @@ class Modular(torch.optim.Optimizer):
         schedulers = state.pop("_scheduler_states")
         self._settings = Settings(state["chain"])
         self._settings.restored, self._settings.own = restored
-        self._handles, self._schedulers = {}, []
+        self._handles, self._schedulers, self._known = {}, [], None
         defaults = dict(state["defaults"])
         super().__setstate__(state)
         self.defaults.clear()

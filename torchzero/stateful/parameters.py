@@ -1,20 +1,12 @@
 """Reading the first argument of Modular: parameters, named parameters, group dicts, an nn.Module, or a mixture."""
 
-import sys
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-
-def warn(message: str) -> None:
-    """Warn at the line that called the library."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("torchzero", "torch"):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, UserWarning, stacklevel=level)
+from torchzero.core.warn import warn
 
 
 def base_of_view(p: Tensor) -> Tensor | None:
@@ -31,6 +23,15 @@ def gradient(p: Tensor) -> Tensor | None:
     if base is None:
         return p.grad
     return None if base.grad is None else torch.view_as_real(base.grad)
+
+
+def set_gradient(p: Tensor, grad: Tensor) -> None:
+    """Write the gradient of a leaf, or of the complex leaf behind its real view."""
+    base = base_of_view(p) if not p.is_leaf else None
+    if base is None:
+        p.grad = grad
+    else:
+        base.grad = torch.view_as_complex(grad)
 
 
 def clear_gradient(p: Tensor) -> None:

@@ -10,7 +10,7 @@ from torchzero.core import hyper
 from torchzero.core.module import Module
 from torchzero.core.schedule import Schedule
 from torchzero.core.tree import Leaves
-from torchzero.stateful.parameters import warn
+from torchzero.core.warn import warn
 
 # keys that torch's schedulers and tools write into groups, and those by which users label them
 BOOKKEEPING = frozenset(

@@ -28,6 +28,7 @@ class Alpha(TensorwiseTransform):
     """
 
     locality = "elementwise"
+    conservative = True
 
     alpha: Hyper = number(0.001)
 

@@ -34,6 +34,7 @@ class LR(TensorwiseTransform):
     """
 
     locality = "elementwise"
+    conservative = True
 
     lr: Hyper = nonnegative()
     scheduler_cls: Callable[..., Any] | None = static(None)

@@ -36,6 +36,7 @@ class LRWarmup(TensorwiseTransform):
     """
 
     locality = "elementwise"
+    conservative = True
 
     n_steps: Hyper = integer(0)
     start_lr: Hyper = nonnegative(1e-8)

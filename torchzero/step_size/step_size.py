@@ -30,6 +30,7 @@ class StepSize(TensorwiseTransform):
     """
 
     locality = "elementwise"
+    conservative = True
 
     step_size: Hyper = number()
     key: str = static("step_size")

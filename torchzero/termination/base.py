@@ -44,6 +44,8 @@ class TerminationCriteriaBase(Module):
     section 8.2.3.
     """
 
+    conservative = True
+
     def init_own(self, params: Tree) -> Any:
         """What the criterion remembers before the first step."""
         return ()

@@ -34,6 +34,7 @@ class WeightDecay(TensorwiseTransform):
     """
 
     locality = "elementwise"
+    conservative = True
     needs = frozenset({"params"})
 
     weight_decay: Hyper = nonnegative(1e-2)
