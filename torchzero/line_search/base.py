@@ -178,7 +178,7 @@ class LineSearch(Module):
         """The memory without what belongs to the previous evaluation of the objective."""
         return memory
 
-    def bounds(self) -> tuple[Any, Any]:
+    def box(self) -> tuple[Any, Any]:
         """Between what the step must end: prefix trees of the parameters, or None."""
         return None, None
 
@@ -217,7 +217,7 @@ class LineSearch(Module):
         update = tree.map(
             lambda u: tree.cast(torch.where(state.success, state.a * u, torch.zeros_like(u)), u), var.update
         )
-        lb, ub = self.bounds()
+        lb, ub = self.box()
         if lb is not None or ub is not None:
             cut = tree.sub(var.params, tree.clamp(tree.sub(var.params, update), lb, ub))
             update = tree.where(state.success, tree.cast_like(cut, update), update)

@@ -116,7 +116,7 @@ class StrongWolfe(LineSearch):
         """Whether there are bounds."""
         return self.lb is not None or self.ub is not None
 
-    def bounds(self) -> tuple[Any, Any]:
+    def box(self) -> tuple[Any, Any]:
         return self.lb, self.ub
 
     def recall(self, like: Tensor) -> Last:
