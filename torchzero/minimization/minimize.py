@@ -88,8 +88,9 @@ def minimize(
     Reference: Nocedal & Wright 2006, Numerical Optimization; for the derivative: Krantz & Parks 2003.
     """
     _check(f, x0, tol, max_iterations, max_evaluations, callback, differentiate)
-    objective = whole = as_objective(f)
-    assert objective is not None
+    whole = as_objective(f)
+    assert whole is not None
+    objective: Objective = whole
     box = as_box(bounds, x0)
     unrolled = differentiate == "unrolled"
     with contextlib.nullcontext() if unrolled else torch.no_grad():
