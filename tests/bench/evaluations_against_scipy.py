@@ -125,7 +125,7 @@ class Watched:
         return torch.func.grad(self.problem.value)(self.count(z)).numpy()
 
     def hess(self, z: np.ndarray) -> np.ndarray:
-        return torch.func.jacrev(torch.func.grad(self.problem.value))(torch.from_numpy(z.copy())).numpy()
+        return torch.func.hessian(self.problem.value)(torch.from_numpy(z.copy())).numpy()
 
     def accepted(self, z: np.ndarray) -> None:
         """The callback: called with every iterate."""
@@ -142,7 +142,7 @@ class Watched:
     def jacobian(self, z: np.ndarray) -> np.ndarray:
         """Asked for at every iterate, so this is where least squares is stopped."""
         x = torch.from_numpy(z.copy())
-        J = torch.func.jacrev(self.problem.residuals)(x)
+        J = torch.func.jacfwd(self.problem.residuals)(x)
         self.stop_at(z, J.mT @ self.problem.residuals(x))
         return J.numpy()
 

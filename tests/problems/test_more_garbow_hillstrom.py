@@ -134,11 +134,13 @@ def no_more_than_scipy(comparison: Comparison, least: int) -> None:
         assert statistics.median(ratios) <= 1.25
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # in what torch imports for forward mode
 @pytest.mark.parametrize("method", METHODS)
 def test_no_more_evaluations_than_scipy_takes_on_every_third_problem(method: str) -> None:
     no_more_than_scipy(compare(method, 100, PROBLEMS[::3]), 7)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # in what torch imports for forward mode
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_no_more_evaluations_than_scipy_takes(method: str) -> None:
