@@ -26,6 +26,7 @@ LIMITS = {"maxiter": 10 * BUDGET}
 PAIRS: dict[str, tuple[str, dict[str, Any]]] = {
     "lbfgs": ("L-BFGS-B", {**LIMITS, "ftol": 0, "gtol": 0, "maxfun": 10 * BUDGET}),
     "bfgs": ("BFGS", {**LIMITS, "gtol": 0}),
+    "cg": ("CG", {**LIMITS, "gtol": 0}),
     "newton": ("trust-exact", {**LIMITS, "gtol": 0}),
     "trust-newton": ("trust-exact", {**LIMITS, "gtol": 0}),
     "newton-cg": ("Newton-CG", {**LIMITS, "xtol": 0}),

@@ -21,6 +21,7 @@ from torchzero.minimization.implicit import implicit
 from torchzero.minimization.methods import has_residuals, method_named
 from torchzero.minimization.result import Result
 from torchzero.minimization.run import Carry, Run
+from torchzero.minimization.run_by_values import RunByValues, by_values
 
 
 def minimize(
@@ -34,7 +35,7 @@ def minimize(
     max_evaluations: int | None = None,
     callback: Callable[[Result], Any] | None = None,
     progress: bool = False,
-    differentiate: str | None = "implicit",
+    differentiate: str | None = "auto",
 ) -> Result:
     r"""Minimise a function, in the manner of scipy.optimize.minimize, over any tree of tensors.
 
@@ -42,8 +43,13 @@ def minimize(
     last. `x0` is never touched.
 
     With `differentiate="implicit"` derivatives of `x` with respect to what `f` closes over are those of the exact
-    minimiser by the implicit function theorem, $∂x/∂θ = -H^{-1}\,∂²f/∂x∂θ$, whatever the method, at the cost of one
-    Hessian and one linear system. With "unrolled" they go through every step taken; with None there are none.
+    minimiser by the implicit function theorem, $∂x/∂θ = -H^{-1}\,∂²f/∂x∂θ$, whatever the method, at the cost of a
+    Hessian and a linear system, or for more than 512 elements of a MINRES solve for each derivative. An element that
+    the gradient keeps at a bound moves with the bound alone. The derivative of `value` follows; second derivatives are
+    exact as well. With "unrolled" they go through every step taken; with None there are none.
+
+    Methods that look at values alone (Nelder-Mead, CMA-ES, ...) never ask `f` for a gradient: it need not be
+    differentiable, and `x` is the best point evaluated. They have converged when the search is narrower than `tol`.
 
     Args:
         f: params -> loss, 0-d; or residuals, any other shape, for least squares ½‖r‖².
@@ -57,13 +63,14 @@ def minimize(
             "lbfgsb", of which "lbfgs" is here another name, "gd" (projected gradients), "adam" (every step cut), any
             chain with `LBFGSB` or `WithinBounds`, and chains of elementwise modules, which are cut.
         tol: stop when no element of the gradient exceeds this; by default the cube root of the dtype's precision,
-            squared.
+            squared. By values alone: when the search looks no further than this from where it stands, in any element;
+            by default the square root of the precision.
         max_iterations: most steps to take.
         max_evaluations: take no step once `f` has been evaluated this often.
         callback: called with a `Result` after every step, when not vmapped; a true return value stops.
         progress: show a progress bar (needs tqdm).
         differentiate: "implicit", which evaluates `f` once more at the end, uncounted, to see whether there is anything
-            to differentiate; "unrolled"; or None.
+            to differentiate; "unrolled"; or None. By default "implicit" if the method uses gradients, else None.
 
     Raises:
         ValueError: for an unknown method or mode, a budget below one, bounds that do not fit or cross, or a method
@@ -99,9 +106,17 @@ def minimize(
         opt = method_named(method, within)
         for sentence in clashes(opt):
             warn(f"minimize: {sentence}")
-        limit = torch.finfo(tree.reference(x0).dtype).eps ** (2 / 3) if tol is None else tol
-        run = Run(objective, opt, limit, max_evaluations, within)
-        carry = run.start(x0, int(guess))
+        values_alone = within is None and by_values(opt)
+        if differentiate == "auto":
+            differentiate = None if values_alone else "implicit"
+        eps = torch.finfo(tree.reference(x0).dtype).eps
+        limit = eps ** (1 / 2 if values_alone else 2 / 3) if tol is None else tol
+        if values_alone:
+            run = RunByValues(objective, opt, limit, max_evaluations)
+            carry = run.start(x0)
+        else:
+            run = Run(objective, opt, limit, max_evaluations, within)
+            carry = run.start(x0, int(guess))
         if callback is None and not progress:
             carry = while_loop(lambda c: c.status == codes.RUNNING, run.step, carry, max_iterations)
         else:
@@ -114,7 +129,7 @@ def minimize(
 
 
 def _watched(
-    run: Run, carry: Carry, max_iterations: int, callback: Callable[[Result], Any] | None, progress: bool
+    run: Run | RunByValues, carry: Carry, max_iterations: int, callback: Callable[[Result], Any] | None, progress: bool
 ) -> Carry:
     """The loop in Python, so that somebody can look on."""
     with _bar(max_iterations) if progress else contextlib.nullcontext() as bar:
@@ -163,8 +178,8 @@ def _check(
         raise ValueError(f"minimize(tol={tol!r}): must lie in [0, inf)")
     if callback is not None and not callable(callback):
         raise TypeError(f"minimize(callback={callback!r}): must be a function of a Result, or None")
-    if differentiate not in ("implicit", "unrolled", None):
-        raise ValueError(f"minimize(differentiate={differentiate!r}): must be 'implicit', 'unrolled' or None")
+    if differentiate not in ("auto", "implicit", "unrolled", None):
+        raise ValueError(f"minimize(differentiate={differentiate!r}): must be 'auto', 'implicit', 'unrolled' or None")
     for path, x in zip(tree.paths(x0), tree.leaves(x0), strict=True):
         if not isinstance(x, Tensor) or not x.is_floating_point():
             kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
