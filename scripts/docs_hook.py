@@ -53,7 +53,7 @@ def facts(name: str, value: Any) -> tuple[str, str]:
     """What a module needs, and how far an element of its output can see."""
     row = registry.entries()[name].row if name in registry.entries() else None
     made = row.make() if row else value
-    needs = ", ".join(sorted(made.needs)) if hasattr(made, "needs") else ""
+    needs = ", ".join(sorted(made.needs)) if isinstance(getattr(made, "needs", None), frozenset) else ""
     locality = made.locality if isinstance(getattr(made, "locality", None), str) else ""
     return needs, PLAIN.get(locality, "")
 

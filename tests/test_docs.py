@@ -18,6 +18,7 @@ import torch
 
 import torchzero as tz
 from tests import registry
+from torchzero.minimization import METHODS
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -115,6 +116,15 @@ def test_the_catalogue_and_the_api_list_every_public_module(generated):
         anchor = f"{value.__module__}.{name}"
         assert f"[`{name}`](api/{family}.md#{anchor})" in generated["catalogue.md"]
         assert f"::: {anchor}\n" in generated[f"api/{family}.md"]
+
+
+def test_the_gallery_shows_every_method_and_nothing_else():
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    shown = re.findall(r"\(gallery/(.+)\.png\)", page)
+    files = {path.stem: path.stat().st_size for path in (ROOT / "docs" / "gallery").glob("*")}
+    assert set(METHODS) <= set(shown)
+    assert sorted(shown) == sorted(files)
+    assert sum(files.values()) < 3e6
 
 
 def test_older_names_are_importable_or_in_the_migration_guide(generated):

@@ -12,7 +12,7 @@ import torchzero as tz
 from torchzero.minimization import METHODS
 from torchzero.minimization.implicit import DENSE
 
-SLOW = {"gd", "adam", "sr1"}  # not expected to solve a curved valley in the default budget
+SLOW = {"gd", "adam"}  # not expected to solve a curved valley in the default budget
 BY_VALUES = {"nelder-mead", "cmaes", "xnes", "snes", "pgpe"}  # in test_by_values.py
 FOR_RESIDUALS = {"lm"}
 

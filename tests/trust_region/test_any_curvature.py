@@ -16,9 +16,10 @@ REGIONS: dict[str, Callable[[Any], tz.Module]] = {
     "LevenbergMarquardt": lambda m: tz.m.LevenbergMarquardt(m, y=0.5),
     "TrustCG": lambda m: tz.m.TrustCG(m),
     "Dogleg": lambda m: tz.m.Dogleg(m),
+    "ExactTrustRegion": lambda m: tz.m.ExactTrustRegion(m),
     "CubicRegularization": lambda m: tz.m.CubicRegularization(m, indefinite="global"),
 }
-BOUNDED = ("TrustCG", "Dogleg")
+BOUNDED = ("TrustCG", "Dogleg", "ExactTrustRegion")
 
 
 def f(p: list[Tensor]) -> Tensor:
@@ -100,7 +101,8 @@ def check_operator(B: Operator, D: Tensor) -> None:
 def test_a_step_is_short_enough_goes_down_and_is_judged_by_its_model(name: str, region: str) -> None:
     opt: Any = REGIONS[region](CURVATURE[name]())
     p = start()
-    state = opt.init(p)
+    state, B = opt.init(p), opt.operator(opt.init(p))
+    D = B.to_dense()
     for _ in range(5):
         before, var = state, tz.Var(p, objective=f)
         state, var = opt.step(before, var)
