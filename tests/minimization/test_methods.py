@@ -5,8 +5,8 @@ import torch
 
 import torchzero as tz
 from torchzero.minimization import METHODS
-from torchzero.minimization.run_by_values import by_values
 from torchzero.minimization.result import CONVERGED
+from torchzero.minimization.run_by_values import by_values
 
 
 @pytest.mark.parametrize(
