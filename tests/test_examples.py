@@ -53,6 +53,19 @@ def test_batched_lbfgs_fits_every_resample(tmp_path):
     assert (tmp_path / "batched_lbfgs.png").stat().st_size > 10_000
 
 
+def test_curve_fit_agrees_with_scipy_and_knows_its_errors(tmp_path):
+    away, inside = run("curve_fit", 60)
+    assert away < 1e-3
+    assert 0.9 < inside < 0.99
+    assert (tmp_path / "curve_fit.png").stat().st_size > 10_000
+
+
+def test_pinn_comes_closer_by_ssbroyden(tmp_path):
+    errors = run("pinn", 300)
+    assert errors["SSBroyden"] < 0.15 < errors["L-BFGS"] < errors["Adam"]
+    assert (tmp_path / "pinn.png").stat().st_size > 10_000
+
+
 def test_write_a_module_obeys_the_laws():
     run("write_a_module")
 

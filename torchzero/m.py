@@ -31,6 +31,7 @@ from torchzero.clipping import ClipValueByEMA as ClipValueByEMA
 from torchzero.clipping import ClipValueGrowth as ClipValueGrowth
 from torchzero.clipping import Normalize as Normalize
 from torchzero.clipping import NormalizeByEMA as NormalizeByEMA
+from torchzero.clipping import WithinBounds as WithinBounds
 from torchzero.conjugate_gradient import DYHS as DYHS
 from torchzero.conjugate_gradient import ConguateGradientBase as ConguateGradientBase
 from torchzero.conjugate_gradient import ConjugateDescent as ConjugateDescent
@@ -314,6 +315,7 @@ from torchzero.termination import TerminationCriteriaBase as TerminationCriteria
 from torchzero.termination import make_termination_criteria as make_termination_criteria
 from torchzero.trust_region import CubicRegularization as CubicRegularization
 from torchzero.trust_region import Dogleg as Dogleg
+from torchzero.trust_region import ExactTrustRegion as ExactTrustRegion
 from torchzero.trust_region import LevenbergMarquardt as LevenbergMarquardt
 from torchzero.trust_region import TrustCG as TrustCG
 from torchzero.trust_region import TrustRegionBase as TrustRegionBase
@@ -323,3 +325,11 @@ from torchzero.weight_decay import RelativeWeightDecay as RelativeWeightDecay
 from torchzero.weight_decay import WeightDecay as WeightDecay
 from torchzero.wrappers import Wrap as Wrap
 from torchzero.wrappers import WrapClosure as WrapClosure
+from torchzero.zeroth_order import CD as CD
+from torchzero.zeroth_order import CEM as CEM
+from torchzero.zeroth_order import CMAES as CMAES
+from torchzero.zeroth_order import PGPE as PGPE
+from torchzero.zeroth_order import SNES as SNES
+from torchzero.zeroth_order import XNES as XNES
+from torchzero.zeroth_order import NelderMead as NelderMead
+from torchzero.zeroth_order import Strategy as Strategy

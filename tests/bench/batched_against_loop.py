@@ -17,8 +17,7 @@ def rosenbrock5(x: Tensor) -> Tensor:
 
 def newton(x0: Tensor) -> tuple[Tensor, Tensor]:
     """A damped Newton solve to convergence."""
-    chain = [tz.m.Newton(eigval_fn=torch.abs), tz.m.Backtracking()]
-    found = tz.minimize(rosenbrock5, x0, chain, tol=1e-8, max_iterations=200, differentiate=None)
+    found = tz.minimize(rosenbrock5, x0, "newton", tol=1e-8, max_iterations=200, differentiate=None)
     return found.x, found.status
 
 

@@ -26,6 +26,7 @@ LIMITS = {"maxiter": 10 * BUDGET}
 PAIRS: dict[str, tuple[str, dict[str, Any]]] = {
     "lbfgs": ("L-BFGS-B", {**LIMITS, "ftol": 0, "gtol": 0, "maxfun": 10 * BUDGET}),
     "bfgs": ("BFGS", {**LIMITS, "gtol": 0}),
+    "cg": ("CG", {**LIMITS, "gtol": 0}),
     "newton": ("trust-exact", {**LIMITS, "gtol": 0}),
     "trust-newton": ("trust-exact", {**LIMITS, "gtol": 0}),
     "newton-cg": ("Newton-CG", {**LIMITS, "xtol": 0}),
@@ -249,10 +250,14 @@ def main() -> None:
     """Print the page, and write it if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
-    parser.add_argument("methods", nargs="*", help="by default all")
+    parser.add_argument("methods", nargs="*", help="by default all; `bounds` is the last section")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    text = page([compare(method) for method in asked.methods or PAIRS])
+    text = page([compare(method) for method in asked.methods or PAIRS if method != "bounds"])
+    if not asked.methods or "bounds" in asked.methods:
+        from tests.bench.bounded_against_scipy import section  # which is made of this module
+
+        text += "\n".join(section()) + "\n"
     print(text)
     if asked.write:
         PAGE.write_text(text, encoding="utf-8")

@@ -198,6 +198,15 @@ def _adaptive(run: Run, clipping: float, eps: float) -> Directions:
     return out
 
 
+def _within_bounds(steps: list[Step], lb: float | None, ub: float | None) -> list[list[Array]]:
+    def cut(u: Array, p: Array) -> Array:
+        low, high = -math.inf if lb is None else lb, math.inf if ub is None else ub
+        ends = [min(max(a - b, low), high) for a, b in zip(p.ravel(), u.ravel(), strict=True)]
+        return np.array(ends).reshape(p.shape)
+
+    return [[p - cut(u, p) for u, p in zip(s.u, s.p, strict=True)] for s in steps]
+
+
 _GROUPS = {"dim": dims, "inverse_dims": st.booleans(), "min_size": sizes}
 _BY_EMA = {
     "beta": decays,
@@ -228,5 +237,8 @@ ORACLES: dict[str, Oracle] = {
     "ClipValueGrowth": Oracle(tz.m.ClipValueGrowth, _value_growth, _GROWTH),
     "AdaptiveClipNorm": Oracle(
         tz.m.AdaptiveClipNorm, _adaptive, {"clipping": st.floats(1e-3, 1), "eps": st.floats(1e-4, 1)}
+    ),
+    "WithinBounds": Oracle(
+        tz.m.WithinBounds, _within_bounds, {"lb": st.none() | st.floats(-2, 0), "ub": st.none() | st.floats(0, 2)}
     ),
 }

@@ -50,4 +50,5 @@ ROWS: dict[str, Row] = {
         more=(lambda: tz.m.ClipValueGrowth(add=0.1, mul=None, max_decay=None),),
     ),
     "AdaptiveClipNorm": Row(lambda: tz.m.AdaptiveClipNorm(0.3, 0.1), more=(lambda: tz.m.AdaptiveClipNorm(dim=0),)),
+    "WithinBounds": Row(lambda: tz.m.WithinBounds(-0.5, 0.75), more=(lambda: tz.m.WithinBounds(ub=0.25),)),
 }

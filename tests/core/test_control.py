@@ -252,3 +252,43 @@ def test_concrete() -> None:
     torch.vmap(torch.func.grad(lambda x: seen.append(concrete(x > 0)) or x))(torch.ones(2))
     assert seen == [True, None, None]
     assert not is_batched(3.0)
+
+
+def test_a_loop_inside_does_not_wait_for_lanes_that_are_done_outside() -> None:
+    """Lane i runs the outer loop i times, and the inner one longer the fewer there are."""
+    inner_steps = 0
+
+    def lane(n: Tensor) -> tuple[Tensor, Tensor]:
+        def inner(k: Tensor) -> Tensor:
+            nonlocal inner_steps
+            inner_steps += 1
+            return k - 1
+
+        def outer(at: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            k, total = at
+            left = tz.while_loop(lambda j: j > 0, inner, 10 - n)
+            return k + 1, total + 10 - n - left
+
+        return tz.while_loop(lambda at: at[0] < n, outer, (0 * n, 0 * n))
+
+    n = torch.tensor([1, 4, 8])
+    count, total = torch.vmap(lane)(n)
+    assert count.tolist() == [1, 4, 8]
+    assert total.tolist() == [9, 4 * 6, 8 * 2]
+    assert inner_steps == 9 + 3 * 6 + 4 * 2
+
+
+def test_a_loop_in_a_branch_runs_for_the_lanes_that_take_it() -> None:
+    steps = 0
+
+    def count_down(x: Tensor) -> Tensor:
+        nonlocal steps
+        steps += 1
+        return x - 1
+
+    def lane(x: Tensor) -> Tensor:
+        return tz.cond(x < 5, lambda: tz.while_loop(lambda x: x > 0, count_down, x), lambda: -x)
+
+    assert torch.vmap(lane)(torch.tensor([3.0, 100.0, 2.0])).tolist() == [0.0, -100.0, 0.0]
+    assert steps == 3
+    assert torch.vmap(torch.vmap(lane))(torch.tensor([[3.0, 7.0], [4.0, 9.0]])).tolist() == [[0, -7], [0, -9]]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import torchzero as tz
 from torchzero.core.objective import as_objective
@@ -62,6 +63,32 @@ def test_residuals_are_half_a_sum_of_squares() -> None:
     torch.testing.assert_close(jacobian, torch.func.jacrev(r)(x))
     torch.testing.assert_close(grad, jacobian.T @ residuals)
     assert tz.FunctionObjective(loss).residuals(point()).shape == (1,)
+
+
+@pytest.mark.parametrize("m", [1, 3, 40])
+def test_a_jacobian_costs_no_more_products_than_its_shorter_side(m: int) -> None:
+    t = torch.linspace(0, 1, m, dtype=torch.float64)
+    f = tz.FunctionObjective(lambda x: x[0] * torch.exp(-x[1] * t) + x[2] ** 2 * t)
+    x = torch.tensor([[1.0, 2.0, 3.0], [0.5, -1.0, 2.0]], dtype=torch.float64)
+    for row, (_, J) in zip(x, map(f.jacobian, x), strict=True):
+        torch.testing.assert_close(J, torch.func.jacrev(f.fn)(row))
+    torch.testing.assert_close(torch.vmap(f.jacobian)(x)[1], torch.func.vmap(torch.func.jacrev(f.fn))(x))
+    torch._dynamo.reset()
+    run = torch.compile(lambda x: torch.func.grad(lambda x: f.jacobian(x)[1].sum())(x), fullgraph=True, backend="eager")
+    torch.testing.assert_close(run(x[0]), torch.func.grad(lambda x: torch.func.jacrev(f.fn)(x).sum())(x[0]))
+
+    class Sizes(TorchDispatchMode):
+        largest = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, Tensor):
+                self.largest = max(self.largest, out.numel())
+            return out
+
+    with Sizes() as sizes:
+        f.jacobian(x[0])
+    assert sizes.largest <= 3 * max(m, 3)
 
 
 def test_parameters_the_loss_does_not_use_have_zero_gradients() -> None:

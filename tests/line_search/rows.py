@@ -29,6 +29,7 @@ ROWS: dict[str, Row] = {
             lambda: tz.m.StrongWolfe(c2=0.2, interpolation="quadratic", a_init="first-order"),
             lambda: tz.m.StrongWolfe(c2=0.2, interpolation="bisection", a_init="previous", fallback=True),
             lambda: tz.m.StrongWolfe(c2=0.2, interpolation="polynomial", a_init="quadratic-clip", plus_minus=True),
+            lambda: tz.m.StrongWolfe(c2=0.2, lb=-4.0, ub=3.0),
         ),
     ),
     "HagerZhangLineSearch": Row(

@@ -1,6 +1,8 @@
 """How often the searches succeed on random smooth functions of one number, and that success is what they say."""
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -97,3 +99,64 @@ def test_searches_by_values_alone_find_a_decrease(name: str) -> None:
         return (got["f"] < got["f0"]) if name.endswith("Backtracking") else armijo(got, c)
 
     assert rate(make(), holds, 0) >= 0.99
+
+
+# ---------------------------------------------------------------------- first trials that are off by 10⁶
+
+FIRST: dict[str, tuple[Callable[[float], tz.Module], Callable[..., Tensor]]] = {
+    "cubic, flat": (
+        lambda a: tz.m.StrongWolfe(c2=0.1, init_value=a),
+        functools.partial(strong_wolfe, c1=1e-4, c2=0.1),
+    ),
+    "cubic": (lambda a: tz.m.StrongWolfe(init_value=a), functools.partial(strong_wolfe, c1=1e-4, c2=0.9)),
+    **{
+        how: (
+            lambda a, how=how: tz.m.StrongWolfe(c2=0.1, init_value=a, interpolation=how),
+            functools.partial(strong_wolfe, c1=1e-4, c2=0.1),
+        )
+        for how in ("quadratic", "polynomial", "polynomial2")
+    },
+    # doubling and halving take more evaluations than the default allows
+    "bisection": (
+        lambda a: tz.m.StrongWolfe(c2=0.1, init_value=a, interpolation="bisection", maxiter=40, maxzoom=20),
+        functools.partial(strong_wolfe, c1=1e-4, c2=0.1),
+    ),
+    "hager-zhang": (
+        lambda a: tz.m.HagerZhangLineSearch(sigma=0.1, init_value=a),
+        functools.partial(either_wolfe, delta=0.1, sigma=0.1, epsilon=1e-6),
+    ),
+    "backtracking": (lambda a: tz.m.Backtracking(init=a, maxiter=60), lambda got: got["f"] < got["f0"]),
+    "adaptive backtracking": (
+        lambda a: tz.m.AdaptiveBacktracking(init=a, maxiter=60),
+        lambda got: got["f"] < got["f0"],
+    ),
+    "adaptive bisection": (lambda a: tz.m.AdaptiveBisection(init=a, maxiter=60), lambda got: got["f"] < got["f0"]),
+}
+
+
+@pytest.mark.parametrize("exponent", [-6, -3, 3, 6])
+@pytest.mark.parametrize("how", sorted(FIRST))
+def test_it_matters_little_how_far_off_the_first_trial_is(how: str, exponent: int) -> None:
+    make, holds = FIRST[how]
+    assert rate(make(10.0**exponent), holds, 2) >= 0.99
+
+
+@pytest.mark.parametrize("exponent", [-6, -3, 3, 6])
+@pytest.mark.parametrize("name", ["Backtracking", "AdaptiveBacktracking", "AdaptiveBisection"])
+def test_searches_that_adapt_find_a_decrease_after_a_few_that_fail(name: str, exponent: int) -> None:
+    """With the evaluations that are allowed by default: a failure leaves the next search a better beginning."""
+    search, good, total = getattr(tz.m, name)(init=10.0**exponent), 0, 0
+    for family in FAMILIES:
+        p = draw(family, 50, 4)
+
+        def one(theta: Tensor, x: Tensor, u: Tensor, family: str = family) -> Any:
+            state = search.init(x)
+            var, found = tz.Var(x, objective=lambda x: value(family, theta, x), update=u), torch.zeros(()) > 0
+            for _ in range(5):
+                state = search.update(state, var)
+                found = found | state.success
+            return found
+
+        ever = torch.vmap(one)(p.theta, p.x, direction(p))
+        good, total = good + int(ever.sum()), total + len(ever)
+    assert good / total >= 0.99

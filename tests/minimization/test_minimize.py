@@ -1,6 +1,6 @@
 """tz.minimize: results, budgets, batches and derivatives."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -10,8 +10,10 @@ from torch import Tensor
 
 import torchzero as tz
 from torchzero.minimization import METHODS
+from torchzero.minimization.implicit import DENSE
 
 SLOW = {"gd", "adam", "sr1"}  # not expected to solve a curved valley in the default budget
+BY_VALUES = {"nelder-mead", "cmaes", "xnes", "snes", "pgpe"}  # in test_by_values.py
 FOR_RESIDUALS = {"lm"}
 
 
@@ -23,7 +25,7 @@ def start() -> dict[str, Tensor]:
     return {"x": torch.tensor(-1.2, dtype=torch.float64), "y": torch.tensor(1.0, dtype=torch.float64)}
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m not in SLOW | FOR_RESIDUALS])
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in SLOW | FOR_RESIDUALS | BY_VALUES])
 def test_a_curved_valley_is_solved(method: str) -> None:
     x0 = start()
     before = {k: v.clone() for k, v in x0.items()}
@@ -108,6 +110,66 @@ def test_the_implicit_derivative_is_exact_in_every_mode() -> None:
     torch.testing.assert_close(leaf.grad, exact.sum(0))
 
 
+def test_second_derivatives_are_exact_too() -> None:
+    a = data()[1]
+    x = solve(a)
+    x1 = 2 / (2 + 12 * x**2)
+    exact = torch.diag(2 * x1**2 - 2 * x * 24 * x * x1**3 / 2)  # of Σx², with x' = 2 / (2 + 12x²)
+
+    def square(a: Tensor) -> Tensor:
+        return (solve(a, tol=1e-12) ** 2).sum()
+
+    torch.testing.assert_close(torch.func.jacrev(torch.func.grad(square))(a), exact, rtol=0, atol=1e-9)
+    leaf = a.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(square(leaf), leaf, create_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(slope.sum(), leaf)[0], exact.sum(0), rtol=0, atol=1e-9)
+
+
+def test_the_derivative_of_the_value_is_that_of_the_function_at_the_minimiser() -> None:
+    a = data()[1]
+    slope = torch.func.grad(lambda a: tz.minimize(quartic(a), torch.zeros(3, dtype=torch.float64), tol=1e-12).value)(a)
+    torch.testing.assert_close(slope, -2 * (solve(a, tol=1e-12) - a), rtol=0, atol=1e-9)
+
+
+def chained(x: Tensor, a: Tensor) -> Tensor:
+    """Not separable, and with many elements."""
+    return ((x - a) ** 2).sum() + 3 * ((x[1:] - x[:-1]) ** 2).sum() + 0.1 * (x**4).sum() + x.mean() ** 2
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch's own, for jvp
+def test_many_elements_need_no_hessian(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = DENSE + 88
+    rng = np.random.default_rng(0)
+    a, v = (torch.from_numpy(rng.normal(size=n)) for _ in range(2))
+
+    def refuse(*_: Any) -> Tensor:
+        raise AssertionError("the Hessian was formed")
+
+    def end(a: Tensor) -> Tensor:
+        return tz.minimize(lambda x: chained(x, a), torch.zeros(n, dtype=torch.float64), tol=1e-7).x
+
+    h = 1e-3
+    numeric = (end(a + h * v) - end(a - h * v)) / (2 * h)
+    H = torch.func.hessian(chained)(end(a), a)
+    monkeypatch.setattr(tz.FunctionObjective, "hessian", refuse)
+    forward = torch.func.jvp(end, (a,), (v,))[1]
+    torch.testing.assert_close(forward, numeric, rtol=0, atol=1e-5)
+    torch.testing.assert_close(forward, torch.linalg.solve(H, 2 * v), rtol=0, atol=1e-9)
+    leaf = a.clone().requires_grad_()
+    (v @ end(leaf)).backward()
+    torch.testing.assert_close(leaf.grad, 2 * torch.linalg.solve(H, v), rtol=0, atol=1e-9)
+    assert tz.minimize(lambda x: chained(x, a), torch.zeros(n, dtype=torch.float64)).x.requires_grad is False
+
+
+def test_a_run_that_failed_has_derivatives_that_say_so() -> None:
+    for n in (3, DENSE + 1):
+        a = torch.ones(n, requires_grad=True)
+        result = tz.minimize(lambda x, a=a: (x * a).sqrt().sum(), -torch.ones(n))
+        assert "not finite" in result.message
+        result.x.sum().backward()
+        assert a.grad is not None
+
+
 def test_unrolled_steps_are_differentiated_too() -> None:
     a = data()[1]
     got = torch.func.jacrev(lambda a: solve(a, method="newton", differentiate="unrolled"))(a)
@@ -154,16 +216,100 @@ def test_any_chain_is_a_method() -> None:
     assert tz.minimize(rosenbrock, start(), chain).success
 
 
+def test_the_start_is_never_touched_nor_handed_out() -> None:
+    for differentiate in ("implicit", "unrolled", None):
+        x0 = torch.ones(2, dtype=torch.float64)  # the minimum: no step is taken
+        result = tz.minimize(lambda x: ((x - 1) ** 2).sum(), x0, differentiate=differentiate)
+        assert result.iterations == 0
+        assert result.x is not x0
+        assert result.x.data_ptr() != x0.data_ptr()
+    x0 = torch.zeros(2, requires_grad=True)
+    result = tz.minimize(lambda x: ((x - 1) ** 2).sum(), x0)
+    assert (x0.grad, x0._version, x0.tolist()) == (None, 0, [0.0, 0.0])
+    assert not any(isinstance(x, Tensor) and x.requires_grad for x in result)
+    x0 = torch.zeros(2, requires_grad=True)
+    result = tz.minimize(lambda x: ((x - 1) ** 4).sum(), x0, "gd", max_iterations=2, differentiate="unrolled")
+    (slope,) = torch.autograd.grad(result.x.sum(), x0)
+    assert slope.abs().sum() > 0
+
+
+def test_trees_keep_their_types_and_dtypes() -> None:
+    class Point(NamedTuple):
+        a: Tensor
+        b: tuple[Tensor, dict[str, Tensor]]
+
+    x0 = Point(torch.zeros(2, 3), (torch.zeros((), dtype=torch.float64), {"c": torch.zeros(0)}))
+    result = tz.minimize(lambda p: ((p.a - 1) ** 2).sum() + (p.b[0] + 2) ** 2 + p.b[1]["c"].sum(), x0)
+    assert result.success, result.message
+    assert isinstance(result.x, Point)
+    assert (result.x.a.dtype, result.x.b[0].dtype) == (torch.float32, torch.float64)
+    torch.testing.assert_close(result.x.a, torch.ones(2, 3))
+    assert result.x.b[1]["c"].shape == (0,)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in BY_VALUES])
+def test_a_budget_of_one_and_a_start_that_is_not_finite(method: str) -> None:
+    target = torch.tensor([1.0, 0.7])
+
+    def f(x: Tensor) -> Tensor:
+        return ((x - target) ** 4).sum()
+
+    one = tz.minimize(f, torch.zeros(2), method, max_iterations=1)
+    assert (one.iterations, one.message) == (1, "out of iterations")
+    assert one.value < 2
+    none = tz.minimize(f, torch.zeros(2), method, max_evaluations=1)
+    assert (none.iterations, none.evaluations, none.message) == (0, 1, "out of evaluations")
+    assert none.x.tolist() == [0.0, 0.0]
+    bad = tz.minimize(f, torch.tensor([torch.nan, 0.0]), method)
+    assert (bad.iterations, bad.message) == (0, "the loss or its gradient is not finite")
+
+
+def test_finding_the_method_is_an_evaluation() -> None:
+    calls = 0
+
+    def f(x: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return ((x - 1) ** 2).sum()
+
+    assert tz.minimize(f, torch.zeros(2), differentiate=None).evaluations == calls
+
+
+def test_messages_are_nested_as_the_batch_is() -> None:
+    starts = torch.zeros(2, 3, 1)
+    results = torch.vmap(torch.vmap(lambda x: tz.minimize(lambda x: ((x - 1) ** 2).sum(), x)))(starts)
+    assert results.message == [["converged: the gradient is below the tolerance"] * 3] * 2
+
+
+@pytest.mark.parametrize("options", [{"callback": print}, {"progress": True}])
+def test_nobody_looks_on_under_vmap(options: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match=r"minimize\(callback=..., progress=...\): cannot look on under vmap"):
+        torch.vmap(lambda a: tz.minimize(quartic(a), torch.zeros(3, dtype=torch.float64), **options).x)(data())
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"method": "nope"}, ValueError, r"minimize\(method='nope'\): must be one of lbfgs"),
         ({"max_iterations": 0}, ValueError, r"minimize\(max_iterations=0\)"),
         ({"max_evaluations": 0}, ValueError, r"minimize\(max_evaluations=0\)"),
+        ({"max_iterations": 1.5}, TypeError, r"minimize\(max_iterations=1.5\): must be an integer"),
+        ({"max_iterations": None}, TypeError, r"minimize\(max_iterations=None\): must be an integer"),
+        ({"tol": -1.0}, ValueError, r"minimize\(tol=-1.0\): must lie in \[0, inf\)"),
+        ({"tol": "small"}, TypeError, r"minimize\(tol='small'\): must be a number"),
+        ({"callback": 3}, TypeError, r"minimize\(callback=3\): must be a function of a Result"),
+        ({"f": None}, TypeError, r"minimize\(f=None\): must be a function of the parameters"),
+        ({"f": lambda p: 1.0}, TypeError, r"objective: must return a tensor"),
+        (
+            {"x0": torch.zeros(2, dtype=torch.complex64)},
+            TypeError,
+            r"x0 must be a floating point tensor, got .*complex",
+        ),
+        ({"x0": 0.0}, TypeError, r"x0 must be a floating point tensor, got float"),
         ({"differentiate": "magic"}, ValueError, r"minimize\(differentiate='magic'\)"),
         ({"x0": {"n": torch.zeros(2, dtype=torch.int64)}}, TypeError, r"the leaf 'n' must be a floating point tensor"),
     ],
 )
 def test_bad_input_is_named(options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        tz.minimize(rosenbrock, options.pop("x0", start()), **options)
+        tz.minimize(options.pop("f", rosenbrock), options.pop("x0", start()), **options)

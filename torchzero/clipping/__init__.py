@@ -10,5 +10,6 @@ from torchzero.clipping.clip_value_by_ema import ClipValueByEMA as ClipValueByEM
 from torchzero.clipping.clip_value_growth import ClipValueGrowth as ClipValueGrowth
 from torchzero.clipping.normalize import Normalize as Normalize
 from torchzero.clipping.normalize_by_ema import NormalizeByEMA as NormalizeByEMA
+from torchzero.clipping.within_bounds import WithinBounds as WithinBounds
 
 # Aliases: {}

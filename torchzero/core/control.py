@@ -1,6 +1,9 @@
 """Control flow that means the same eagerly, under nested vmap, under grad, and compiled."""
 
-from collections.abc import Callable
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -29,6 +32,26 @@ def concrete(flag: Tensor | bool) -> bool | None:
     return bool(torch.func.debug_unwrap(flag, recurse=True))
 
 
+class _Lanes(threading.local):
+    """Which lanes of a batch the loops and branches around us are run for; all of them where there is no mask."""
+
+    def __init__(self) -> None:
+        self.masks: list[Tensor] = []
+
+
+_lanes = _Lanes()
+
+
+@contextmanager
+def _only(mask: Tensor) -> Iterator[None]:
+    """What is run here counts for the lanes in the mask alone: loops inside need not wait for the others."""
+    _lanes.masks.append(mask)
+    try:
+        yield
+    finally:
+        _lanes.masks.pop()
+
+
 def cond(flag: Tensor | bool, then: Callable[..., Any], otherwise: Callable[..., Any], *operands: Any) -> Any:
     """`then(*operands)` where `flag` holds, else `otherwise(*operands)`; both return the same structure.
 
@@ -38,7 +61,13 @@ def cond(flag: Tensor | bool, then: Callable[..., Any], otherwise: Callable[...,
     decided = concrete(flag)
     if decided is not None:
         return (then if decided else otherwise)(*operands)
-    return tree.where(flag, then(*operands), otherwise(*operands))
+    if isinstance(flag, bool) or torch.compiler.is_compiling():
+        return tree.where(flag, then(*operands), otherwise(*operands))
+    with _only(flag):
+        yes = then(*operands)
+    with _only(~flag):
+        no = otherwise(*operands)
+    return tree.where(flag, yes, no)
 
 
 def while_loop(
@@ -47,9 +76,10 @@ def while_loop(
     """Repeat `carry = body(carry)` while `keep_going(carry)`, at most `max_steps` times.
 
     Under vmap every lane runs until none is active, finished lanes are frozen, and the loop ends with the last of
-    them. Differentiable in reverse and forward mode: the steps taken are unrolled. Under `torch.compile` it becomes
-    torch's own while_loop, which is not differentiable, and whose functions may close over tensors, but not over
-    several that share storage: see `tree.own`.
+    them. A lane that a loop around this one has finished, or that takes the other branch of a `cond`, is not active.
+    Differentiable in reverse and forward mode: the steps taken are unrolled. Under `torch.compile` it becomes torch's
+    own while_loop, which is not differentiable, and whose functions may close over tensors, but not over several that
+    share storage: see `tree.own`.
 
     >>> import torchzero as tz
     >>> halve = lambda x: tz.while_loop(lambda x: x > 1, lambda x: x / 2, x, max_steps=100)
@@ -61,10 +91,17 @@ def while_loop(
     steps = 0
     while max_steps is None or steps < max_steps:
         active = keep_going(carry)
+        batched = is_batched(active)
+        if batched:
+            active = functools.reduce(torch.logical_and, _lanes.masks, active)
         if not torch.func.debug_unwrap(active, recurse=True).any():
             break
-        new = body(carry)
-        carry = tree.where(active, new, carry) if is_batched(active) else new
+        if batched:
+            with _only(active):
+                new = body(carry)
+            carry = tree.where(active, new, carry)
+        else:
+            carry = body(carry)
         steps += 1
     return carry
 

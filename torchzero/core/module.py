@@ -289,6 +289,19 @@ class Module:
         """How often the last update evaluated the objective away from x0: a number, or a 0-d tensor."""
         return sum(module.evaluations(self.child_state(state, name)) for name, module in self.children().items())
 
+    def best(self, state: Any) -> tuple[Tree, Tensor] | None:
+        """The best point that a search among points has evaluated, and its value; None if nothing here remembers one.
+
+        Before the first, the starting point and inf.
+        """
+        found = (module.best(self.child_state(state, name)) for name, module in self.children().items())
+        return next((best for best in found if best is not None), None)
+
+    def extent(self, state: Any) -> Tensor | None:
+        """How far from where it stands a search among points will look next: 0-d; None if nothing here searches so."""
+        found = (module.extent(self.child_state(state, name)) for name, module in self.children().items())
+        return next((extent for extent in found if extent is not None), None)
+
     def child_state(self, state: Any, name: str) -> Any:
         """The part of `state` that belongs to the child called `name` in `children()`."""
         raise TypeError(f"{type(self).__name__} must implement child_state(state, name) to have children with states")

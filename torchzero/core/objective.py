@@ -77,8 +77,15 @@ class FunctionObjective(Objective):
     def jacobian(self, params: Tree) -> tuple[Tensor, Tensor]:
         vector, unravel = tree.ravel(params)
         r, pullback = torch.func.vjp(lambda x: self.residuals(unravel(x)), vector)  # pyright: ignore[reportAssignmentType]
-        rows = torch.eye(r.numel(), dtype=r.dtype, device=r.device)
-        return r, torch.func.vmap(lambda row: pullback(row)[0])(rows)
+        m, n = r.numel(), vector.numel()
+        if m <= n:
+            rows = torch.eye(m, dtype=r.dtype, device=r.device)
+            return r, torch.func.vmap(lambda row: pullback(row)[0])(rows)
+        # The pullback is linear, so its own pullback is v -> Jv: n products instead of m. Forward mode would do
+        # the same, but compiles neither vmapped nor differentiated.
+        _, push = torch.func.vjp(lambda u: pullback(u)[0], torch.zeros_like(r))  # pyright: ignore[reportAssignmentType]
+        columns = torch.eye(n, dtype=vector.dtype, device=vector.device)
+        return r, torch.func.vmap(lambda v: push(v)[0], out_dims=1)(columns)
 
     def hvp(self, params: Tree, v: Tree) -> Tree:
         return self.linearize(params)[1](v)

@@ -172,6 +172,17 @@ def count(tree: Tree) -> int:
     return builtins.sum(x.numel() for x in leaves(tree))
 
 
+def clamp(tree: Tree, low: Any = None, high: Any = None) -> Tree:
+    """Every element moved into [low, high]; numbers or prefix trees, None for no bound."""
+    if low is not None:
+        tree = zipmap(lambda x, b: torch.maximum(x, _bound(b, x)), tree, low)
+    return tree if high is None else zipmap(lambda x, b: torch.minimum(x, _bound(b, x)), tree, high)
+
+
+def _bound(value: Any, like: Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+
+
 def vector_norm(x: Tensor, ord: float = 2) -> Tensor:
     """The ord-norm of all elements of one tensor: 0-d, with a finite derivative at zero."""
     return safe_norm(x, ord)

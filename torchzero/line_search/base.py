@@ -34,6 +34,8 @@ class Line:
     Args:
         var: the step: its parameters x, its direction u, and the loss and gradient at x.
         objective: what is evaluated.
+        lb: lower bounds that trial points are moved to, like x or a prefix of it; None for none.
+        ub: upper bounds, likewise.
 
     >>> import torch, torchzero as tz
     >>> x = torch.tensor([3.0])
@@ -42,9 +44,10 @@ class Line:
     (tensor(9.), tensor(-36.), tensor(2.2500))
     """
 
-    def __init__(self, var: Var, objective: Objective) -> None:
+    def __init__(self, var: Var, objective: Objective, lb: Any = None, ub: Any = None) -> None:
         self.var = var
         self.objective = objective
+        self.lb, self.ub = lb, ub
         self.x: Tree = var.params
         self.u: Tree = var.update
         self._step_dtype = step_dtype(self.x)
@@ -69,7 +72,22 @@ class Line:
     def at(self, a: Tensor | float) -> Tree:
         """The point x - a u, like x."""
         step = self.number(a).to(self._step_dtype)
-        return tree.map(lambda x, u: tree.cast(x - tree.cast(step * u, u), x), self.x, self.u)
+        point = tree.map(lambda x, u: tree.cast(x - tree.cast(step * u, u), x), self.x, self.u)
+        return tree.clamp(point, self.lb, self.ub)
+
+    def room(self) -> Tensor:
+        """The largest a for which x - a u is between the bounds, and a little more, so that it is on them: 0-d."""
+        room = self.number(torch.inf)
+        for bound, towards in ((self.lb, 1), (self.ub, -1)):
+            if bound is None:
+                continue
+            for x, u, b in zip(tree.leaves(self.x), tree.leaves(self.u), tree.spread(bound, self.x), strict=True):
+                speed = towards * u
+                ahead = (speed > 0) & torch.isfinite(x - b)
+                way = torch.where(ahead, towards * (x - b), 0.0) / torch.where(ahead, speed, 1.0)
+                first = torch.where(ahead, way.to(self.dtype), torch.inf).amin() if x.numel() else room
+                room = torch.minimum(room, first * (1 + 4 * torch.finfo(x.dtype).eps))
+        return room.clamp_min(0)
 
     def value(self, a: Tensor | float) -> Tensor:
         """φ(a): 0-d."""

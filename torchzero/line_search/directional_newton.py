@@ -70,7 +70,7 @@ def validated(
         step, f_step = torch.where(usable, newton, a), torch.where(usable, unknown, f)
         return Found(step, f_step, (), torch.isfinite(f), line.count(evaluations))
     f_newton = cond(usable, line.value, lambda a: f, newton)
-    good = usable & (f_newton <= f)
-    finite = torch.isfinite(f) | (good & torch.isfinite(f_newton))
+    good = usable & torch.isfinite(f_newton) & ((f_newton <= f) | ~torch.isfinite(f))
+    finite = torch.isfinite(f) | good
     used = line.count(evaluations) + torch.where(usable, 1, 0)
     return Found(torch.where(good, newton, a), torch.where(good, f_newton, f), (), finite, used)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from torchzero.core import tree
 from torchzero.line_search.base import Found, Line, above_zero, is_finite
 
 A_INIT = ("fixed", "previous", "first-order", "quadratic", "quadratic-clip")
@@ -31,10 +32,15 @@ def unknown(last: Last) -> Last:
     return last._replace(known=last.known & False) if isinstance(last.known, Tensor) else last
 
 
-def first_trial(mode: str, line: Line, slope0: Tensor, fixed: Any, last: Last) -> Tensor:
-    """The first trial by a mode of `A_INIT`; `fixed` where that has nothing to go by."""
+def first_trial(mode: str, line: Line, slope0: Tensor, fixed: Any, last: Last, scale_first: bool = False) -> Tensor:
+    """The first trial by a mode of `A_INIT`; `fixed` where that has nothing to go by.
+
+    With `scale_first` that is shortened to a step no longer than it in the 1-norm.
+    """
     scale = line.number(last.scale)
     start = fixed * scale
+    if scale_first:
+        start = start / sum_of_sizes(line).clamp_min(1)
     if not isinstance(last.known, Tensor):
         return start
     a, f, slope = map(line.number, last[1:4])
@@ -49,6 +55,12 @@ def first_trial(mode: str, line: Line, slope0: Tensor, fixed: Any, last: Last) -
         if mode == "quadratic-clip":
             guess = (1.01 * guess).clamp_max(1)
     return torch.where(last.known & descent & is_finite(guess) & (guess > 0), guess * scale, start)
+
+
+def sum_of_sizes(line: Line) -> Tensor:
+    """‖u‖₁ of all elements: (); 1 where it is not finite."""
+    total = sum((u.abs().sum().to(line.dtype) for u in tree.leaves(line.u)), torch.zeros_like(line.f0))
+    return torch.where(is_finite(total), total, 1.0)
 
 
 def remember(line: Line, slope0: Tensor, found: Found, last: Last, adaptive: bool) -> Last:

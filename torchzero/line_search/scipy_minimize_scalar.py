@@ -62,6 +62,7 @@ class ScipyMinimizeScalar(LineSearch):
         return ScipyMinimizeScalarMemory(torch.zeros_like(like), torch.zeros_like(like, dtype=torch.bool))
 
     def search(self, line: Line, memory: ScipyMinimizeScalarMemory) -> tuple[Found, ScipyMinimizeScalarMemory]:
+        import numpy as np
         from scipy.optimize import minimize_scalar
 
         calls = 0
@@ -77,9 +78,10 @@ class ScipyMinimizeScalar(LineSearch):
         if self.prev_init and bool(memory.known):
             last = float(memory.a)
             bracket = (*bracket[:-1], last) if bracket is not None else (0.0, last)
-        result: Any = minimize_scalar(
-            value, bracket=bracket, bounds=self.bounds, method=self.method, tol=self.tol, options=options
-        )
+        with np.errstate(all="ignore"):  # its parabolas go through trials that are not finite
+            result: Any = minimize_scalar(
+                value, bracket=bracket, bounds=self.bounds, method=self.method, tol=self.tol, options=options
+            )
         a, f = line.number(float(result.x)), line.number(float(result.fun))
         success = torch.isfinite(a) & torch.isfinite(f) & (f <= line.f0)
         found = Found(a, f, (), success, line.count(calls))

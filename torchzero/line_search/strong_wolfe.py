@@ -1,5 +1,6 @@
 """StrongWolfe: bracket a step that satisfies the strong Wolfe conditions, then zoom in on it."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -28,11 +29,16 @@ class Search(NamedTuple):
     bad: Tensor  # () bool        φ is not finite at `high`
     close: Tensor  # () bool      the next trial is near an end, and was let pass
     k: Tensor  # () int64         evaluations
-    zooms: Tensor  # () int64     those within a bracket with finite ends
+    zooms: Tensor  # () int64     those within a bracket with finite ends of about the same length
     done: Tensor  # () bool
     success: Tensor  # () bool
     found: Tensor  # (3,)         the last point, or the lowest one
     grad: Tree  # like params     the gradient there
+
+
+def wide(lower: Tensor, upper: Tensor) -> Tensor:
+    """Whether a bracket spans more than two orders of magnitude: its longer end was much too long."""
+    return upper > 100 * lower
 
 
 class StrongWolfe(LineSearch):
@@ -42,7 +48,8 @@ class StrongWolfe(LineSearch):
 
     The step grows, by interpolation of the last two trials, to between 1.01 and 10 times as much, until a bracket is
     found; then the bracket shrinks around `low`, the lowest trial with sufficient decrease. Its other end may be on
-    either side of it. A trial closer to an end than a tenth of the bracket, twice in a row, is moved there. A trial
+    either side of it. A trial closer to an end than a tenth of the bracket, twice in a row, is moved there; near the
+    shorter end of a bracket that spans more than two orders of magnitude, to the geometric mean of the ends. A trial
     where φ or φ' is not finite is too long: the search goes halfway back until it is finite. If u is not a descent
     direction, or the evaluations are used up, the search fails: the step is zero, and the next search begins with half
     of what it would have begun with, and so on until one succeeds.
@@ -56,7 +63,8 @@ class StrongWolfe(LineSearch):
         a_max: > 0, the longest trial.
         init_value: > 0.
         maxiter: the most evaluations before there is a bracket with finite ends, at least 1.
-        maxzoom: the most evaluations after that, at least 0.
+        maxzoom: the most evaluations after that, at least 0. Those in a bracket that spans more than two orders of
+            magnitude, because the first trial was much too long, do not count, up to maxiter + maxzoom in all.
         maxeval: the most evaluations in all, or None.
         tol_change: ≥ 0: a bracket narrower than this part of its longer end is given up.
         interpolation: "cubic"; "quadratic"; "bisection"; "polynomial", which fits degree 5 to the last three points,
@@ -65,6 +73,12 @@ class StrongWolfe(LineSearch):
         adaptive: whether a failure halves the next first trial.
         fallback: when the search fails, take the lowest trial if it is below φ(0).
         plus_minus: search along -u if that is the way down.
+        scale_first: divide `init_value` by ‖u‖₁ if that is larger than 1: for directions such as the gradient, whose
+            length says nothing about the step's.
+        lb: lower bounds of the parameters: a number, a tree of numbers or tensors like the parameters, -inf for none;
+            None for none. No trial goes beyond a bound; one on the first bound that the line meets, from where φ falls
+            on, only needs sufficient decrease.
+        ub: upper bounds, likewise.
 
     Raises:
         ValueError: for a number outside its range, c1 ≥ c2, or an unknown mode.
@@ -95,11 +109,21 @@ class StrongWolfe(LineSearch):
     adaptive: bool = static(True)
     fallback: bool = static(False)
     plus_minus: bool = static(False)
+    scale_first: bool = static(False)
+    lb: Hyper = within(-math.inf, math.inf, default=None, closed_high=True, optional=True)
+    ub: Hyper = within(-math.inf, math.inf, default=None, closed_high=True, optional=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if is_number(self.c1) and is_number(self.c2) and self.c1 >= self.c2:
             raise ValueError(f"StrongWolfe(c1={self.c1!r}): must be below c2={self.c2!r}; choose a smaller c1")
+        if self.bounded and self.plus_minus:
+            raise ValueError("StrongWolfe(plus_minus=True): searches on both sides, and bounds end one; drop lb and ub")
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there are bounds."""
+        return self.lb is not None or self.ub is not None
 
     def recall(self, like: Tensor) -> Last:
         return no_last(self.a_init, like)
@@ -108,6 +132,7 @@ class StrongWolfe(LineSearch):
         return unknown(memory)
 
     def search(self, line: Line, memory: Last) -> tuple[Found, Last]:
+        line = Line(line.var, line.objective, self.lb, self.ub)
         slope0, sign = line.slope0, 1
         if self.plus_minus:
             sign = 1 - 2 * (slope0 > 0)
@@ -117,6 +142,7 @@ class StrongWolfe(LineSearch):
         maxiter, maxzoom, maxeval = line.settings(self, "maxiter", "maxzoom", "maxeval")
         decline, flat = c1 * slope0, -c2 * slope0
         three = self.interpolation.startswith("polynomial")
+        a_max = torch.minimum(line.room(), line.number(a_max)) if self.bounded else a_max
 
         def body(at: Search) -> Search:
             f, slope, grad = line.value_and_slope(sign * at.a if self.plus_minus else at.a)
@@ -127,12 +153,14 @@ class StrongWolfe(LineSearch):
 
             # Nocedal & Wright's two loops in one: before there is a bracket, its other end is beyond all trials.
             a_low, f_low, _ = at.low.unbind()
-            inside = at.zooming & ~at.bad
+            inside = at.zooming & ~at.bad & ~wide(torch.minimum(a_low, at.high[0]), torch.maximum(a_low, at.high[0]))
             outward = torch.where(at.zooming, slope * (at.high[0] - a_low), slope) >= 0
             # A trial so near to `low` that φ is equal to the last bit is the better end if φ falls from there on.
             lower = torch.where(outward, f < f_low, f <= f_low)
             enough = finite & (f <= f0 + decline * at.a) & lower
             success = enough & (slope.abs() <= flat)
+            if self.bounded:
+                success = success | (enough & (at.a >= a_max) & (slope < 0))
             turn = enough & outward
             zooming = at.zooming | ~enough | outward
             high = torch.where(enough, torch.where(turn, at.low, at.high), new)
@@ -150,7 +178,7 @@ class StrongWolfe(LineSearch):
 
             def zoom() -> tuple[Tensor, Tensor, Tensor]:
                 a, close, narrow = self._zoom(low, high, third, has_third, at.close, tol)
-                return a, close, narrow | (zooms >= maxzoom)
+                return a, close, narrow | (zooms >= maxzoom) | (k >= maxiter + maxzoom)
 
             def advance() -> tuple[Tensor, Tensor, Tensor]:
                 return cond(zooming, lambda: cond(bad, half, zoom), grow)
@@ -182,7 +210,7 @@ class StrongWolfe(LineSearch):
 
         here = torch.stack([torch.zeros_like(f0), f0, slope0])
         start = Search(
-            a=first_trial(self.a_init, line, slope0, init_value, memory).clamp_max(a_max),
+            a=first_trial(self.a_init, line, slope0, init_value, memory, self.scale_first).clamp_max(a_max),
             low=here,
             high=here,
             third=here if three else (),
@@ -192,7 +220,7 @@ class StrongWolfe(LineSearch):
             close=no,
             k=zero,
             zooms=zero,
-            done=~((slope0 < 0) & is_finite(f0)),
+            done=~((slope0 < 0) & is_finite(f0) & (a_max > 0)),
             success=no,
             found=here,
             grad=line.grad0,
@@ -241,5 +269,7 @@ class StrongWolfe(LineSearch):
         away = torch.minimum(to_lower, to_upper)
         near = away < margin
         move = near & (close | (away <= 0))
-        inner = torch.where(to_upper < to_lower, upper - margin, lower + margin)
+        # Where the ends differ by orders of magnitude, the one between them is that of their geometric mean.
+        further = torch.where((lower > 0) & wide(lower, upper), lower.sqrt() * upper.sqrt(), lower + margin)
+        inner = torch.where(to_upper < to_lower, upper - margin, further)
         return torch.where(move, inner, a), near & ~move, narrow

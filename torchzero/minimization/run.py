@@ -11,6 +11,7 @@ from torchzero.core.objective import Objective
 from torchzero.core.tree import Tree
 from torchzero.core.var import Var, apply_update
 from torchzero.minimization import result as codes
+from torchzero.minimization.bounds import Box
 from torchzero.minimization.result import Result
 
 
@@ -20,7 +21,7 @@ class Carry(NamedTuple):
     x: Tree  # like x0
     value: Tensor  # ()   the objective at x
     grad: Tree  # like x0   its gradient at x
-    grad_norm: Tensor  # ()   the largest absolute element of the gradient
+    grad_norm: Tensor  # ()   the largest absolute element of the (projected) gradient
     best: tuple[Tree, Tensor, Tensor]  # x, value and grad_norm of the lowest value so far
     iterations: Tensor  # () int64
     evaluations: Tensor  # () int64
@@ -45,30 +46,41 @@ class Run:
 
     PATIENCE = 3
 
-    def __init__(self, objective: Objective, opt: Module, tol: float | Tensor, max_evaluations: int | None) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        opt: Module,
+        tol: float | Tensor,
+        max_evaluations: int | None,
+        box: Box | None = None,
+    ) -> None:
         self.objective = objective
         self.opt = opt
         self.tol = tol
         self.max_evaluations = max_evaluations
+        self.box = box
 
-    def start(self, x0: Tree) -> Carry:
-        """Evaluate at x0."""
+    def _norm(self, x: Tree, grad: Tree) -> Tensor:
+        return tree.norm(grad if self.box is None else self.box.gradient(x, grad), float("inf"))
+
+    def start(self, x0: Tree, spent: int = 0) -> Carry:
+        """Evaluate at x0, after `spent` evaluations."""
         value, grad = self.objective.value_and_grad(x0)
-        norm = tree.norm(grad, float("inf"))
+        norm = self._norm(x0, grad)
         zero = 0 * torch.isnan(value).to(torch.int64)  # batched if the objective is
-        carry = Carry(x0, value, grad, norm, (x0, value, norm), zero, zero + 1, zero, zero, self.opt.init(x0))
+        carry = Carry(x0, value, grad, norm, (x0, value, norm), zero, zero + 1 + spent, zero, zero, self.opt.init(x0))
         return carry._replace(status=self._status(carry, torch.isnan(value) & False))
 
     def step(self, carry: Carry) -> Carry:
         """One step of the method, and what has become of the run."""
         var = Var(carry.x, objective=self.objective, grad=carry.grad, loss=carry.value, step=carry.iterations)
         state, var = self.opt.step(carry.state, var)
-        x = apply_update(var)
+        x = apply_update(var) if self.box is None else self.box.project(apply_update(var))
         known = var.accepted if var.objective is self.objective else None
         value, grad = self.objective.value_and_grad(x) if known is None else known
         evaluations = carry.evaluations + self.opt.evaluations(state) + (known is None)
         still = torch.stack([(a == b).all() for a, b in zip(tree.leaves(x), tree.leaves(carry.x), strict=True)]).all()
-        norm = tree.norm(grad, float("inf"))
+        norm = self._norm(x, grad)
         better = value <= carry.best[1]
         best = tree.where(better, (x, value, norm), carry.best)
         stalls = torch.where(still, carry.stalls + 1, 0 * carry.stalls)

@@ -57,7 +57,8 @@ def cauchy_point(x: Tensor, g: Tensor, lb: Tensor, ub: Tensor, B: CompactLBFGS) 
     first = torch.arange(len(stop), device=x.device) == (~stop).to(torch.int64).cumprod(0).sum().clamp_max(len(t))
     extra = torch.where(slope < 0, length.clamp_min(0), 0.0)
     time = torch.where(first, torch.where(torch.isfinite(start + extra), begun + extra, 0.0), 0.0).sum()
-    return torch.where(breaks <= time, torch.where(g > 0, lb, ub), x - time * g)
+    path = torch.minimum(torch.maximum(x - time * g, lb), ub)
+    return torch.where(breaks <= time, torch.where(g > 0, lb, ub), path)
 
 
 def subspace_minimiser(x: Tensor, g: Tensor, lb: Tensor, ub: Tensor, B: CompactLBFGS, cauchy: Tensor) -> Tensor:

@@ -133,13 +133,33 @@ def _from_values(var: Var, objective: Objective, h: Any) -> Hessian:
     return Hessian(H, 2 * n + n * (n - 1))
 
 
-def least_squares_solve(A: Tensor, b: Tensor) -> Tensor:
-    """The shortest of the best solutions of Ax = b for a symmetric A."""
+def pseudo_inverse(A: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvectors (n, n) of a symmetric A, and the inverse eigenvalues (n,), 0 where those are zero up to rounding."""
     values, Q = safe_eigh(A)
     size = values.abs()
     floor = torch.finfo(A.dtype).eps * len(A) * size.max() if len(A) else 0.0
     kept = size > floor
-    return Q @ torch.where(kept, (Q.mT @ b) / torch.where(kept, values, torch.ones_like(values)), torch.zeros_like(b))
+    return Q, torch.where(kept, 1 / torch.where(kept, values, torch.ones_like(values)), torch.zeros_like(values))
+
+
+def least_squares_solve(A: Tensor, b: Tensor) -> Tensor:
+    """The shortest of the best solutions of Ax = b for a symmetric A."""
+    Q, weights = pseudo_inverse(A)
+    return Q @ (weights * (Q.mT @ b))
+
+
+def inverse_of(A: Tensor, lstsq: bool = False) -> Tensor:
+    """The inverse by LU, and where A is singular the pseudo-inverse of its symmetric part; always that with `lstsq`."""
+
+    def pseudo() -> Tensor:
+        Q, weights = pseudo_inverse((A + A.mT) / 2)
+        return (Q * weights) @ Q.mT
+
+    if lstsq:
+        return pseudo()
+    inverse, info = torch.linalg.inv_ex(A)
+    regular = (info == 0) & (torch.isfinite(inverse).all() | ~torch.isfinite(A).all())
+    return cond(regular, lambda: inverse, pseudo)
 
 
 def solve_symmetric(A: Tensor, b: Tensor, lstsq: bool = False) -> Tensor:
@@ -165,7 +185,8 @@ class SymmetricModel:
     """How a module with the fields damping, eigval_fn, eigv_tol, truncate, precompute_inverse and use_lstsq solves.
 
     With one of eigval_fn, eigv_tol and truncate the matrix is decomposed: eigenvalues λ of A + damping I are mapped to
-    φ(λ); those that are not finite, not above eigv_tol · max φ, or not among the `truncate` largest, are left out.
+    φ(λ); those that are not finite, zero, not above eigv_tol · max φ, or not among the `truncate` largest, are left out,
+    and what is left, but smaller than n · eps · max |φ|, is a rounding error of zero and counts as that.
     """
 
     def __init__(self, module: Any) -> None:
@@ -187,7 +208,7 @@ class SymmetricModel:
         damping, tol = numbers(self.module, A, "damping", "eigv_tol")
         A = A + damping * torch.eye(len(A), dtype=A.dtype, device=A.device)
         if not self.spectral:
-            inverse = torch.linalg.inv_ex(A)[0] if self.invert else ()
+            inverse = inverse_of(A, self.module.use_lstsq) if self.invert else ()
             return Model(A, (), (), inverse)
         values, Q = safe_eigh((A + A.mT) / 2)
         if self.module.eigval_fn is not None:
@@ -202,7 +223,12 @@ class SymmetricModel:
             place = torch.where(kept, values, lowest).argsort(descending=True, stable=True).argsort()
             kept = kept & (place < most)
         kept = kept & (values != 0)
-        return Model((), torch.where(kept, values, torch.zeros_like(values)), Q * kept, ())
+        values = torch.where(kept, values, torch.zeros_like(values))
+        if len(values):
+            # Smaller ones are what rounding makes of zero: no smaller number may be divided by.
+            least = len(values) * torch.finfo(values.dtype).eps * values.abs().max()
+            values = torch.where(kept & (values.abs() < least), torch.copysign(least, values), values)
+        return Model((), values, Q * kept, ())
 
     def solve(self, model: Model, u: Tensor) -> Tensor:
         """The inverse times u (k,)."""

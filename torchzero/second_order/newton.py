@@ -30,7 +30,8 @@ class Newton(VectorTransform):
        d_t = Q\,\mathrm{diag}(1/φ(λ))\,Q^Tu_t,\quad ∇^2f(θ_t) + δI = Q\,\mathrm{diag}(λ)\,Q^T $$
 
     The second form is used when one of `eigval_fn`, `eigv_tol` and `truncate` is given. An eigenvalue is left out (its
-    part of the step is zero) if φ(λ) is not finite, or not above eigv_tol · max φ, or not among the `truncate` largest.
+    part of the step is zero) if φ(λ) is zero or not finite, or not above eigv_tol · max φ, or not among the `truncate`
+    largest. Any other that is smaller than n · eps · max |φ|, which is what rounding makes of zero, counts as that size.
     The first form takes the least-squares solution where the matrix is singular, and steps uphill along directions of
     negative curvature; `eigval_fn=torch.abs` does not.
 

@@ -7,9 +7,11 @@ from torch import Tensor
 
 from torchzero.core.hyper import Hyper, child, integer, nonnegative, positive, static, within
 from torchzero.core.module import Module
+from torchzero.core.safe import safe_norm, safe_sqrt
 from torchzero.core.var import Var
 from torchzero.linalg.cg import cg
 from torchzero.linalg.minres import minres
+from torchzero.quasi_newton.base import first_step_size
 from torchzero.second_order.base import HVP_METHODS, Products
 from torchzero.step_size.base import single
 from torchzero.trust_region.base import Solved, Solving, numbers
@@ -43,6 +45,9 @@ class NewtonCG(Solving):
         warm_start: start from the running mean of earlier directions.
         warm_beta: its decay, in [0, 1).
         inner: module that makes the direction which is solved for.
+        truncated: solve only as far as a line search can use it: to ‖r‖ < min(½, √‖u‖) ‖u‖, if `tol` is not larger, and
+            no further than a direction without positive curvature (`npc_terminate`), which is followed downhill if it
+            is the first one. Where the result does not go downhill the direction is u, no longer than 1 in the 1-norm.
 
     Raises:
         ValueError: for a number outside its range, or an unknown method or solver.
@@ -52,7 +57,7 @@ class NewtonCG(Solving):
     >>> newton(x, newton.init(x), lambda x: (x**2).sum())[0]
     tensor([0., 0.])
 
-    Reference: Nocedal & Wright 2006, Numerical optimization, section 7.1; Liu & Roosta 2022,
+    Reference: Nocedal & Wright 2006, Numerical optimization, algorithm 7.1; Liu & Roosta 2022,
     https://arxiv.org/abs/2206.05732
     """
 
@@ -67,6 +72,7 @@ class NewtonCG(Solving):
     warm_start: bool = static(False)
     warm_beta: Hyper = within(0, 1, default=0.0)
     inner: Module | None = child(None)
+    truncated: bool = static(False)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -80,6 +86,9 @@ class NewtonCG(Solving):
         tol, reg, decay, most, least = numbers(self, u, "tol", "reg", "warm_beta", "maxiter", "miniter")
         product = Products(var, var.need_objective(self), self.hvp_method, single(self, "h")[0])
         run = cg if self.solver == "cg" else minres
+        size = safe_norm(u)
+        if self.truncated:
+            tol = torch.maximum(tol, safe_sqrt(size).clamp_max(0.5) * size)
         end = run(
             product,
             u,
@@ -88,8 +97,12 @@ class NewtonCG(Solving):
             reg=reg,
             maxiter=most,
             miniter=least,
-            npc_terminate=self.npc_terminate,
+            npc_terminate=self.npc_terminate or self.truncated,
         )
+        d = end.x
+        if self.truncated:
+            good = torch.isfinite(d).all() & (u @ d > 0)
+            d = torch.where(good, d, first_step_size(u) * u)
         if self.warm_start:
-            own = NewtonCGState(decay * own.warm + (1 - decay) * end.x)
-        return Solved(own, end.x, end.products * product.cost)
+            own = NewtonCGState(decay * own.warm + (1 - decay) * d)
+        return Solved(own, d, end.products * product.cost)

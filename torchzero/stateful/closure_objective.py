@@ -1,11 +1,12 @@
 """ClosureObjective: the closure of `Modular.step` as something that can be evaluated at any point."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from torchzero.core import tree
 from torchzero.core.objective import Objective, one_number
@@ -63,15 +64,20 @@ class ClosureObjective(Objective):
             return
         kept = [p.detach().clone() for p in self.live]
         here = [x.detach().clone() if x is h else x.detach() for x, h in zip(here, home, strict=True)]
-        try:
-            with torch.no_grad():
-                for p, x in zip(self.live, here, strict=True):
-                    p.copy_(x)
-            yield False
-        finally:
-            with torch.no_grad():
-                for p, x in zip(self.live, kept, strict=True):
-                    p.copy_(x)
+        with ExitStack() as stack:
+            # What was recorded at x0 may be differentiated when x0 is back: autograd need not know of the journey.
+            for p in self.live:
+                if type(p) in (Tensor, Parameter):
+                    stack.enter_context(torch.autograd._unsafe_preserve_version_counter(p))
+            try:
+                with torch.no_grad():
+                    for p, x in zip(self.live, here, strict=True):
+                        p.copy_(x)
+                yield False
+            finally:
+                with torch.no_grad():
+                    for p, x in zip(self.live, kept, strict=True):
+                        p.copy_(x)
 
     def value(self, params: Tree) -> Tensor:
         with self._at(params) as here, torch.no_grad():

@@ -197,7 +197,7 @@ class Modular(torch.optim.Optimizer):
         chain = self._settings.configured(self.param_groups, self._names, self._local_settings())
         values = [p.detach() for p in self._params]
         wanted = [p.requires_grad or not p.is_leaf for p in self._params]
-        objective = None
+        objective, found = None, None
         if closure is not None:
             owners = [p for p, w in zip(self._params, wanted, strict=True) if w]
             objective = ClosureObjective(closure, owners, None, owners)
@@ -208,8 +208,12 @@ class Modular(torch.optim.Optimizer):
                 if known is not None and known.holds(self._params):
                     loss = known.recall(objective, self._params)
                 else:
-                    loss, _ = objective.value_and_grad(everything)
+                    loss, found = objective.value_and_grad(everything)
         grads = [gradient(p) if w else None for p, w in zip(self._params, wanted, strict=True)]
+        if found is not None:  # of the objective, which is not what the closure differentiated if it gives residuals
+            of_wanted = iter(tree.leaves(found))
+            here = [next(of_wanted) if w else None for w in wanted]
+            grads = [None if g is None else x for g, x in zip(grads, here, strict=True)]
         ready = [g is not None for g in grads]
         if any(m.whole for _, m in self._settings.modules):  # what the vector has seen stays in it
             span = [w or s >= 0 for w, s in zip(wanted, self._steps, strict=True)]
@@ -237,9 +241,12 @@ class Modular(torch.optim.Optimizer):
         var = Var(params, objective=objective, grad=grad, loss=loss, step=self.current_step, storage=kwargs)
         full = all(active)
         state, var = chain.step(self._state if full else store.narrow(self._state, active), var)
+        skip = var.skip_update if isinstance(var.skip_update, bool) else bool(var.skip_update)
+        if not skip:
+            var.update  # noqa: B018  (may evaluate the closure, which may raise: before anything is kept)
         self._keep(state, var, values, active, full)
         moving = [a and w for a, w in zip(active, wanted, strict=True)]
-        self._move(var, values, moving)
+        self._move(var, values, moving, skip)
         if self.deterministic and objective is not None and var.objective is objective:
             self._known = known_after(var, self._params, moving)
         return self._finish(objective, var)
@@ -314,9 +321,9 @@ class Modular(torch.optim.Optimizer):
             self.attrs.update(store.unalias(dict(var.attrs), storages))
         self._state = state if full else store.merge(self._state, state, active, state)
 
-    def _move(self, var: Var, values: list[Tensor], moving: list[bool]) -> None:
-        """Subtract the update from the parameters, in place, and count their steps."""
-        if not (var.skip_update if isinstance(var.skip_update, bool) else bool(var.skip_update)):
+    def _move(self, var: Var, values: list[Tensor], moving: list[bool], skip: bool) -> None:
+        """Subtract the update from the parameters, in place, unless it is skipped, and count their steps."""
+        if not skip:
             changing = {store.storage(v) for v, m in zip(values, moving, strict=True) if m}
             moves = []
             for p, x, new, u, m in zip(self._params, values, var.params, var.update, moving, strict=True):

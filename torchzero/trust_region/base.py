@@ -142,6 +142,8 @@ class Attempt(NamedTuple):
     accepted: Tensor  # () bool
     restarted: Tensor  # () bool     whether the radius left its range and started again
     evaluations: Tensor  # () int64   of the objective
+    f: Tensor  # ()                  the loss after the accepted step, or at x
+    grad: Tensor | tuple[()]  # (n,)   the gradient there; () if the trials evaluate none
 
 
 def next_radius(rules: Rules, radius: Tensor, length: Tensor, rho: Tensor, ok: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,7 +151,7 @@ def next_radius(rules: Rules, radius: Tensor, length: Tensor, rho: Tensor, ok: T
 
     `ok` says whether the attempt gave numbers.
     """
-    size = torch.where(torch.isfinite(length) & ok, length, radius) if rules.by_length else radius
+    size = torch.where(torch.isfinite(length) & (length > 0), length, radius) if rules.by_length else radius
     bad = ~ok | (rho < rules.rho_bad)
     good = ok & (rho > rules.rho_good)
     if rules.boundary_tol is not None:
@@ -166,10 +168,11 @@ def attempts(
     radius: Tensor,
     u: Tensor,
     f0: Tensor,
-    value: Callable[[Tensor], Tensor],
+    look: Callable[[Tensor], tuple[Tensor, Tensor | tuple[()]]],
     product: Callable[[Tensor], Tensor],
     solve: Callable[[Tensor], tuple[Tensor, Tensor | int]],
     most: Any,
+    grad0: Tensor | tuple[()] = (),
 ) -> Attempt:
     r"""Solve for a step and shrink the radius until a step is accepted, at most `most` times.
 
@@ -183,10 +186,11 @@ def attempts(
         radius: () Δ.
         u: (n,) the direction.
         f0: () the loss at x.
-        value: d -> f(x - d).
+        look: d -> f(x - d), and the gradient there, (n,), or ().
         product: v -> Bv.
         solve: Δ -> d, and how many evaluations it took to find and judge it, the trial excepted.
         most: attempts.
+        grad0: (n,) the gradient at x, if `look` gives gradients.
     """
     tiny = 2 * torch.finfo(u.dtype).tiny
 
@@ -194,30 +198,49 @@ def attempts(
         d, spent = solve(at.radius)
         sound = torch.isfinite(d).all()
         d = torch.where(sound, d, torch.zeros_like(d))
-        f = value(d).to(f0.dtype)
+        f, grad = look(d)
+        f = f.to(f0.dtype)
         predicted = u @ d - 0.5 * (d @ product(d))
         rho = (f0 - f) / predicted.clamp_min(tiny)
         ok = sound & torch.isfinite(f) & ~torch.isnan(rho)
+        if isinstance(grad, Tensor):
+            ok = ok & torch.isfinite(grad).all()
         if rules.fixed:
             radius, restarted, accepted = at.radius + 0.0, ~(ok | True), ok
         else:
             radius, restarted = next_radius(rules, at.radius, safe_norm(d), rho, ok)
             accepted = ok & (rho > rules.eta)
         d = torch.where(accepted, d, torch.zeros_like(d))
-        return Attempt(at.k + 1, radius, d, accepted, at.restarted | restarted, at.evaluations + 1 + spent)
+        f, grad = torch.where(accepted, f, f0), tree.where(accepted, grad, grad0)
+        return Attempt(at.k + 1, radius, d, accepted, at.restarted | restarted, at.evaluations + 1 + spent, f, grad)
 
     k = torch.zeros((), dtype=torch.int64, device=u.device)
     moving = (u != 0).any()
     no = torch.zeros_like(moving)
-    start = Attempt(k, radius, torch.zeros_like(u), no, no, k)
+    start = Attempt(k, radius, torch.zeros_like(u), no, no, k, f0, grad0)
     return while_loop(lambda at: moving & ~at.accepted & (at.k < most), body, start)
 
 
-def trial(var: Var, objective: Objective) -> Callable[[Tensor], Tensor]:
-    """d -> f(x - d), at exactly the point that the parameters move to, in their dtypes."""
+def outer(a: Tensor, b: Tensor) -> Tensor:
+    """abᵀ: (n, n)."""
+    return a.unsqueeze(-1) * b
+
+
+def trial(
+    var: Var, objective: Objective, keep_grad: bool = False
+) -> Callable[[Tensor], tuple[Tensor, Tensor | tuple[()]]]:
+    """d -> f(x - d), at exactly the point that the parameters move to, in their dtypes, and the gradient or ()."""
     params = var.params
     unravel = tree.ravel(params)[1]
-    return lambda d: objective.value(tree.map(lambda p, x: tree.cast(p - x, p), params, unravel(d)))
+
+    def look(d: Tensor) -> tuple[Tensor, Tensor | tuple[()]]:
+        x = tree.map(lambda p, x: tree.cast(p - x, p), params, unravel(d))
+        if not keep_grad:
+            return objective.value(x), ()
+        f, grad = objective.value_and_grad(x)
+        return f, tree.ravel(grad)[0].to(d.dtype)
+
+    return look
 
 
 def numbers(module: Module, like: Tensor, *names: str) -> tuple[Any, ...]:
@@ -238,6 +261,9 @@ class Region(NamedTuple):
     t: Tensor  # () int64       updates absorbed
     radius: Tensor  # ()        Δ
     accepted: Tensor  # () bool   whether the last step was accepted
+    f: Tensor | tuple[()]  # ()       the loss after it; () without keep_grad
+    grad: Tensor | tuple[()]  # (n,)  the gradient there; () without keep_grad
+    scale: Tensor | tuple[()]  # (n,)   the largest scale of each element so far; () where elements have none
 
 
 STRATEGIES = ("default", "fixed")
@@ -252,7 +278,9 @@ class TrustRegionBase(Solving):
     B is the curvature that `hess_module` has learned: any module with an operator. ρ < rho_bad, or a trial that is not
     finite, shrinks Δ to nminus·r; ρ > rho_good grows it to at least nplus·r. r is ‖d‖, or Δ for methods where Δ is not
     a length. The step is taken if ρ > eta, and else tried again, at most `max_attempts` times; if all fail, the step is
-    zero, and the smaller Δ is kept. A Δ that leaves the range of its dtype starts again at `init`.
+    zero, and the smaller Δ is kept. A Δ that leaves the range of its dtype starts again at `init`. With `keep_grad` the
+    trials evaluate gradients too, and loss and gradient after the step are published as `var.accepted`, so that
+    whoever asks next need not evaluate them again: one evaluation a trial instead of one more for each step.
 
     A subclass has the fields of `rules()`, and gives `prepare(B, u)`, what does not depend on Δ, and
     `subproblem(B, u, Δ, prepared)`. Whether r = ‖d‖ is its `by_length`.
@@ -266,8 +294,6 @@ class TrustRegionBase(Solving):
     tensor([2.])
     """
 
-    needs = frozenset({"objective", "value"})
-
     hess_module: Module = child()
     eta: Hyper = number(0.0)
     nplus: Hyper = within(1, float("inf"), default=3.5)
@@ -279,7 +305,13 @@ class TrustRegionBase(Solving):
     radius_strategy: str = static("default", choices=STRATEGIES)
     boundary_tol: Hyper = nonnegative(None)
     update_freq: Hyper = integer(1, 1)
+    keep_grad: bool = static(False)
     inner: Module | None = child(None)
+
+    @property
+    def needs(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The gradient at x0 only for what is published after a step that moves nothing."""
+        return frozenset({"objective", "value"}) | ({"grad"} if self.keep_grad else frozenset())
 
     @property
     def by_length(self) -> bool:
@@ -306,6 +338,9 @@ class TrustRegionBase(Solving):
             torch.zeros((), dtype=torch.int64, device=x.device),
             radius.to(x.dtype),
             torch.zeros((), dtype=torch.bool, device=x.device),
+            torch.zeros_like(radius, dtype=x.dtype) if self.keep_grad else (),
+            torch.zeros_like(x) if self.keep_grad else (),
+            (),
         )
 
     def update(self, state: SolvingState, var: Var) -> SolvingState:
@@ -327,9 +362,14 @@ class TrustRegionBase(Solving):
         return self._keep(state, self._step(state.own, B, vector, var), kids, u)
 
     def _step(self, own: Region, B: Operator, u: Tensor, var: Var) -> Solved:
-        value, f0 = trial(var, var.need_objective(self)), var.loss.to(u.dtype)
-        rules = self.rules(u)
-        prepared, extra = self.prepare(B, u, f0, value)
+        look, f0 = trial(var, var.need_objective(self), self.keep_grad), var.loss.to(u.dtype)
+        own, D, first = self.scaled(own, B, var)
+        if isinstance(D, Tensor):  # everything below sees Dd in place of d
+            unscaled = look
+            look = lambda d: unscaled(d / D)  # noqa: E731
+            B, u = Dense(B.to_dense() / outer(D, D)), u / D
+        rules = self.rules(u)._replace(first=first)
+        prepared, extra = self.prepare(B, u, f0, lambda d: look(d)[0])
         # Every product with a matrix known by its inverse is a solve: once is enough.
         B = Dense(B.to_dense()) if isinstance(B, DenseInverse) else B
         B, prepared, u = tree.own(B), tree.own(prepared), tree.own(u)
@@ -339,12 +379,25 @@ class TrustRegionBase(Solving):
             radius + torch.zeros_like(own.radius),
             u,
             f0,
-            value,
+            look,
             B.matvec,
             lambda radius: (self.subproblem(B, u, radius, prepared), 0),
             1 if rules.fixed else single(self, "max_attempts")[0],
+            tree.ravel(var.grad)[0].to(u.dtype) if self.keep_grad else (),
         )
-        return Solved(Region(own.t + 1, end.radius, end.accepted), end.d, end.evaluations + extra)
+        d = end.d / D if isinstance(D, Tensor) else end.d
+        seen = (end.f, end.grad) if self.keep_grad else ((), ())
+        return Solved(Region(own.t + 1, end.radius, end.accepted, *seen, own.scale), d, end.evaluations + extra)
+
+    def scaled(self, own: Region, B: Operator, var: Var) -> tuple[Region, Tensor | tuple[()], Tensor]:
+        """What is kept, the scale D (n,) > 0 by which the region measures a step, ‖Dd‖ ≤ Δ, or (), and the first Δ."""
+        (first,) = numbers(self, own.radius, "initial")
+        return own, (), first
+
+    def publish(self, own: Region, var: Var) -> Var:
+        if not (isinstance(own.f, Tensor) and isinstance(own.grad, Tensor)):
+            return var
+        return var.replace(accepted=(own.f, tree.ravel(var.params)[1](own.grad)))
 
     def operator(self, state: SolvingState) -> Any:
         return self.hess_module.operator(state.children["hess_module"])

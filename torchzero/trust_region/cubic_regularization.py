@@ -65,6 +65,7 @@ class CubicRegularization(TrustRegionBase):
         indefinite: "newton" for steps up to Newton's length where B is indefinite, or "global" for the minimum.
         update_freq: steps between two updates of the curvature, a whole number ≥ 1.
         inner: module that makes the direction which is solved for.
+        keep_grad: evaluate the gradient with every trial, so that nobody has to after the step.
 
     Raises:
         ValueError: for a number outside its range.
@@ -101,6 +102,7 @@ class CubicRegularization(TrustRegionBase):
         update_freq: Hyper = 1,
         inner: Chainable | None = None,
         indefinite: str = "newton",
+        keep_grad: bool = False,
     ) -> None:
         self._set(
             hess_module=hess_module,
@@ -118,6 +120,7 @@ class CubicRegularization(TrustRegionBase):
             update_freq=update_freq,
             inner=inner,
             indefinite=indefinite,
+            keep_grad=keep_grad,
         )
 
     @property

@@ -45,6 +45,7 @@ class Dogleg(TrustRegionBase):
         radius_strategy: "default", or "fixed" for a Δ that stays and one trial, taken unless it is not finite.
         update_freq: steps between two updates of the curvature, a whole number ≥ 1.
         inner: module that makes the direction which is solved for.
+        keep_grad: evaluate the gradient with every trial, so that nobody has to after the step.
 
     Raises:
         ValueError: for a number outside its range.
@@ -73,6 +74,7 @@ class Dogleg(TrustRegionBase):
         radius_strategy: str = "default",
         update_freq: Hyper = 1,
         inner: Chainable | None = None,
+        keep_grad: bool = False,
     ) -> None:
         self._set(
             hess_module=hess_module,
@@ -87,6 +89,7 @@ class Dogleg(TrustRegionBase):
             radius_strategy=radius_strategy,
             update_freq=update_freq,
             inner=inner,
+            keep_grad=keep_grad,
         )
 
     def prepare(self, B: Operator, u: Tensor, f0: Tensor, value: object) -> tuple[Corners, int]:

@@ -34,6 +34,7 @@ class LevenbergMarquardt(TrustRegionBase):
         adaptive: scale the damping with the size of u.
         update_freq: steps between two updates of the curvature, a whole number ≥ 1.
         inner: module that makes the direction which is solved for.
+        keep_grad: evaluate the gradient with every trial, so that nobody has to after the step.
 
     Raises:
         ValueError: for a number outside its range.
@@ -65,6 +66,7 @@ class LevenbergMarquardt(TrustRegionBase):
         adaptive: bool = False,
         update_freq: Hyper = 1,
         inner: Chainable | None = None,
+        keep_grad: bool = False,
     ) -> None:
         self._set(
             hess_module=hess_module,
@@ -80,6 +82,7 @@ class LevenbergMarquardt(TrustRegionBase):
             adaptive=adaptive,
             update_freq=update_freq,
             inner=inner,
+            keep_grad=keep_grad,
         )
 
     @property

@@ -39,6 +39,7 @@ class TrustCG(TrustRegionBase):
         prefer_exact: solve in closed form where B is a multiple of the identity.
         update_freq: steps between two updates of the curvature, a whole number ≥ 1.
         inner: module that makes the direction which is solved for.
+        keep_grad: evaluate the gradient with every trial, so that nobody has to after the step.
 
     Raises:
         ValueError: for a number outside its range.
@@ -77,6 +78,7 @@ class TrustCG(TrustRegionBase):
         prefer_exact: bool = True,
         update_freq: Hyper = 1,
         inner: Chainable | None = None,
+        keep_grad: bool = False,
     ) -> None:
         self._set(
             hess_module=hess_module,
@@ -96,6 +98,7 @@ class TrustCG(TrustRegionBase):
             prefer_exact=prefer_exact,
             update_freq=update_freq,
             inner=inner,
+            keep_grad=keep_grad,
         )
 
     def subproblem(self, B: Operator, u: Tensor, radius: Tensor, prepared: Any) -> Tensor:

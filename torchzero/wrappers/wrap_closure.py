@@ -233,9 +233,20 @@ class WrapClosure(Foreign, init=False):
     whole = True
 
     def _step(self, inner: Optimizer, closure: Callable[..., Any]) -> None:
+        raised: list[BaseException] = []
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return closure(*args, **kwargs)
+            except BaseException as error:
+                raised.append(error)
+                raise
+
         try:
-            inner.step(closure)
+            inner.step(watched)
         except Exception as error:
+            if error in raised:  # the objective's own
+                raise
             raise RuntimeError(f"{self._who}: {self.name}.step(closure) failed: {error}") from error
 
     # ------------------------------------------------------------------ what is kept
