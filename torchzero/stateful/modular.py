@@ -65,7 +65,7 @@ class Modular(torch.optim.Optimizer):
             warn(f"Modular: {sentence}")
         self.deterministic = deterministic
         self._known: Known | None = None
-        self._executor = Executor()
+        self.executor = Executor()
         self._params: list[Tensor] = []
         self._names: tuple[str, ...] = ()
         self._named = False
@@ -257,7 +257,7 @@ class Modular(torch.optim.Optimizer):
         """Take the step in place, where the executor can and nobody asked to look on."""
         if self.post_step_hooks or any(a and not w for a, w in zip(active, wanted, strict=True)):
             return False
-        state = self._executor.step(chain, self._state, self._params, grads, active, loss, self.current_step, kwargs)
+        state = self.executor.step(chain, self._state, self._params, grads, active, loss, self.current_step, kwargs)
         if state is None:
             return False
         self._state = state
@@ -455,7 +455,7 @@ class Modular(torch.optim.Optimizer):
             hook(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        drop = ("step", "_known", "_executor", "_schedulers", "_handles", "_settings", "_zero_grad_profile_name")
+        drop = ("step", "_known", "executor", "_schedulers", "_handles", "_settings", "_zero_grad_profile_name")
         kept = {k: v for k, v in self.__dict__.items() if k not in drop and not isinstance(v, OrderedDict)}
         kept["_restored"] = (self._settings.restored, self._settings.own)
         kept["_handle_values"] = snapshot.save_handles(self)
@@ -469,7 +469,7 @@ class Modular(torch.optim.Optimizer):
         self._settings = Settings(state["chain"])
         self._settings.restored, self._settings.own = restored
         self._handles, self._schedulers, self._known = {}, [], None
-        self._executor = Executor()
+        self.executor = Executor()
         defaults = dict(state["defaults"])
         super().__setstate__(state)
         self.defaults.clear()

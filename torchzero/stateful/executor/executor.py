@@ -13,13 +13,20 @@ class Executor:
     """Keeps a plan for as long as the parameters that take part, their settings' grouping and the state are the same.
 
     A step gives what `chain.step` would, with the state and the parameters written in place.
+
+    Attributes:
+        enabled: whether it may be used; for tests and for comparisons.
+        used: whether the last step was taken by it.
     """
 
     def __init__(self) -> None:
+        self.enabled = True
+        self.used = False
         self._chain: Module | None = None
         self._able = False
         self._plan: Plan | None = None
         self._key: Any = None  # what the plan was made for
+        self._active: list[bool] = []
         self._state: Any = None  # the state whose tensors it writes
 
     def step(
@@ -34,6 +41,9 @@ class Executor:
         kwargs: Any,
     ) -> Any:
         """Move the active parameters; returns the state, or None, with nothing changed, if the plain way must do."""
+        self.used = False
+        if not self.enabled:
+            return None
         if chain is not self._chain and not self._adopt(chain, params, active):
             return None
         if not self._able or not all(_fits(p, g) for p, g, on in zip(params, grads, active, strict=True) if on):
@@ -49,6 +59,7 @@ class Executor:
         for slab, new in zip(self._plan.slabs, news, strict=True):
             for x, y in zip(slab.counters, new, strict=True):
                 x.copy_(y)
+        self.used = True
         return self._state
 
     def _adopt(self, chain: Any, params: list[Tensor], active: list[bool]) -> bool:

@@ -41,7 +41,9 @@ class Plan:
                 alone = p.numel() >= LARGE and is_dense(p)
                 groups.setdefault((key, i if alone else -1), []).append(i)
         for (_, alone), who in groups.items():
-            self.slabs.append(self._slab(nodes, spec, who, [params[i] for i in who], InPlace if alone >= 0 else Gathered))
+            self.slabs.append(
+                self._slab(nodes, spec, who, [params[i] for i in who], InPlace if alone >= 0 else Gathered)
+            )
         names = next((node.names for node in nodes if _is_leaves(node)), ())
         self.states = spec.unflatten(Leaves(x, names) if isinstance(x, list) else x for x in self._new)
         self.configure(links)

@@ -25,7 +25,9 @@ class Slab:
 
     links: list[Module]  # the modules, with the settings of these parameters
 
-    def __init__(self, who: list[int], params: list[Tensor], state: list[Tensor], shared: list[bool], spec: Any) -> None:
+    def __init__(
+        self, who: list[int], params: list[Tensor], state: list[Tensor], shared: list[bool], spec: Any
+    ) -> None:
         self.who = who
         self.state = state
         self.shared = shared
