@@ -136,13 +136,6 @@ def no_more_than_scipy(comparison: Comparison, least: int) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # in what torch imports for forward mode
 @pytest.mark.parametrize("method", METHODS)
-def test_no_more_evaluations_than_scipy_takes_on_every_third_problem(method: str) -> None:
-    no_more_than_scipy(compare(method, 100, PROBLEMS[::3]), 7)
-
-
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # in what torch imports for forward mode
-@pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
 def test_no_more_evaluations_than_scipy_takes(method: str) -> None:
     comparison = compare(method)
     no_more_than_scipy(comparison, 34)

@@ -14,9 +14,9 @@ class CEM(Separable):
     $$ x_i = m + σ ⊙ z_i,\quad z_i \sim N(0, I),\quad \hat m, \hat σ = \text{mean and deviation of the elite} $$
     $$ m \leftarrow α \hat m + (1 - α) m,\quad σ \leftarrow \max\{α \hat σ + (1 - α) σ,\ σ_{\min}\} $$
 
-    The deviation is that of maximum likelihood, without Bessel's correction. It shrinks wherever the minimum is, so that
-    a first σ that does not reach as far as the minimum, or too small a population, ends short of it. A step in a chain asks and tells one
-    population, and the parameters become m.
+    The deviation is that of maximum likelihood, without Bessel's correction. It shrinks wherever the minimum is, so
+    that a first σ that does not reach as far as the minimum, or too small a population, ends short of it. A step in a
+    chain asks and tells one population, and the parameters become m.
 
     Args:
         sigma: σ at the start, positive; a tree gives each of its parameters its own.

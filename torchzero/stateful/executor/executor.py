@@ -52,8 +52,9 @@ class Executor:
             if not all(is_plain(p) for p, on in zip(params, active, strict=True) if on):
                 return None
             links = list(chain.links)
-            self._plan = Plan(links, [state[key] for key in chain.keys()], params, active)
-            self._state = dict(zip(chain.keys(), self._plan.states, strict=True))
+            keys = chain.keys()
+            self._plan = Plan(links, [state[key] for key in keys], params, active)
+            self._state = dict(zip(keys, self._plan.states, strict=True))
             self._active = active
         news = [slab.step(params, grads, loss, step, kwargs) for slab in self._plan.slabs]
         for slab, new in zip(self._plan.slabs, news, strict=True):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchzero.core.module import Module
 from torchzero.core.tree import Leaves
 from torchzero.stateful.executor.eligible import is_dense
-from torchzero.stateful.executor.slab import Gathered, InPlace, Slab, pieces
+from torchzero.stateful.executor.slab import Gathered, InPlace, Slab, copy_each, pieces
 from torchzero.stateful.settings import rebuild
 
 LARGE = 2**15  # from this many elements on a parameter is evaluated where it lies
@@ -26,9 +26,10 @@ class Plan:
     """
 
     def __init__(self, links: list[Module], states: list[Any], params: list[Tensor], active: list[bool]) -> None:
-        nodes, spec = optree.tree_flatten(states, is_leaf=_is_leaves)
+        nodes, spec = optree.tree_flatten(tuple(states), is_leaf=_is_leaves)  # pyright: ignore[reportArgumentType]
         self._lead = _leads(links_for(links, 0))
-        self._new = [list(node) if _is_leaves(node) else node.clone() for node in nodes]
+        self._wide = {k: node.clone() for k, node in enumerate(nodes) if not _is_leaves(node)}
+        self._new = {k: list(node) for k, node in enumerate(nodes) if _is_leaves(node)}
         self._counters: dict[tuple[int, int], Tensor] = {}
         keys = [
             (p.dtype, p.device, key, *(id(x) for x in self._scalars(nodes, i)))
@@ -45,7 +46,8 @@ class Plan:
                 self._slab(nodes, spec, who, [params[i] for i in who], InPlace if alone >= 0 else Gathered)
             )
         names = next((node.names for node in nodes if _is_leaves(node)), ())
-        self.states = spec.unflatten(Leaves(x, names) if isinstance(x, list) else x for x in self._new)
+        new = {**self._wide, **{k: Leaves(x, names) for k, x in self._new.items()}}
+        self.states = list(spec.unflatten(new[k] for k in range(len(nodes))))
         self.configure(links)
 
     def configure(self, links: list[Module]) -> None:
@@ -65,9 +67,9 @@ class Plan:
         bare: list[Any] = []
         for k, node in enumerate(nodes):
             if not _is_leaves(node):
-                tensors.append(self._new[k])
+                tensors.append(self._wide[k])
                 shared.append(True)
-                bare.append(self._new[k])
+                bare.append(self._wide[k])
                 continue
             columns = zip(*(optree.tree_leaves(node[i]) for i in who), strict=True)
             part = optree.tree_structure(node[who[0]])
@@ -100,7 +102,7 @@ def _place(
         views = [flat.as_strided((*lead, *p.shape), (*flat.stride()[:-1], *p.stride()))]
     else:
         views = pieces(flat, params)
-    torch._foreach_copy_(views, column)
+    copy_each(views, column)
     return flat, views
 
 
@@ -112,7 +114,8 @@ def _leads(links: list[Module]) -> list[tuple[int, ...] | None]:
     """For each tensor of one parameter's state the dimensions before the parameter's own; None for a 0-d tensor."""
     out: list[tuple[int, ...] | None] = []
     probe = Leaves([torch.zeros(2)], ("probe",))
-    for node in optree.tree_leaves([link.init(probe) for link in links], is_leaf=_is_leaves):
+    states = tuple(link.init(probe) for link in links)
+    for node in optree.tree_leaves(states, is_leaf=_is_leaves):  # pyright: ignore[reportArgumentType]
         if _is_leaves(node):
             out += [None if x.ndim == 0 else tuple(x.shape[:-1]) for x in optree.tree_leaves(node[0])]
     return out

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._utils import _flatten_dense_tensors
 
 from torchzero.core.module import Module
 from torchzero.core.var import Var
@@ -43,7 +44,7 @@ class Slab:
     def scatter(self, params: list[Tensor]) -> None:
         """Write what `gather` returned first back to where the parameters live."""
 
-    def step(self, params: list[Tensor], grads: list[Tensor], loss: Any, step: int, kwargs: Any) -> list[Tensor]:
+    def step(self, params: list[Tensor], grads: list[Any], loss: Any, step: int, kwargs: Any) -> list[Tensor]:
         """Move the parameters and the states in place; returns the new values of the shared tensors."""
         params = [params[i] for i in self.who]
         p, g = self.gather(params, [grads[i] for i in self.who])
@@ -75,11 +76,11 @@ class Gathered(Slab):
         self.parts = pieces(self.flat, params)
 
     def gather(self, params: list[Tensor], grads: list[Tensor]) -> tuple[Tensor, Tensor]:
-        torch._foreach_copy_(self.parts, params)
-        return self.flat, torch._C._nn.flatten_dense_tensors(grads)
+        copy_each(self.parts, params)
+        return self.flat, _flatten_dense_tensors(grads)
 
     def scatter(self, params: list[Tensor]) -> None:
-        torch._foreach_copy_(params, self.parts)
+        copy_each(params, self.parts)
 
 
 class InPlace(Slab):
@@ -90,6 +91,11 @@ class InPlace(Slab):
         if g.stride() != p.stride():
             g = torch.empty_like(p, requires_grad=False).copy_(g)
         return in_order(p.detach()), in_order(g)
+
+
+def copy_each(to: list[Tensor], of: list[Tensor]) -> None:
+    """Copy tensors into others, in one call."""
+    torch._foreach_copy_(to, of)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def pieces(flat: Tensor, params: list[Tensor]) -> list[Tensor]:

@@ -113,7 +113,7 @@ def check(module: Module, draw: Draw) -> None:
 
 
 LAW = Law(
-    "tz.Modular does what the functional run does: bit for bit leaf by leaf, to the last places in the executor's layout",
+    "tz.Modular does what the functional run does, bit for bit, and to the last places in the executor's layout",
     check,
     5,
     with_shell,
