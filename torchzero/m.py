@@ -283,6 +283,7 @@ from torchzero.second_order import InverseFreeNewton as InverseFreeNewton
 from torchzero.second_order import Newton as Newton
 from torchzero.second_order import NewtonCG as NewtonCG
 from torchzero.second_order import NewtonCGSteihaug as NewtonCGSteihaug
+from torchzero.second_order import NewtonFDM as NewtonFDM
 from torchzero.second_order import NystromPCG as NystromPCG
 from torchzero.second_order import NystromSketchAndSolve as NystromSketchAndSolve
 from torchzero.second_order import SixthOrder3P as SixthOrder3P

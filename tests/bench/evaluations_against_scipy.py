@@ -3,7 +3,7 @@
 import argparse
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,11 +85,11 @@ def tolerance(problem: Problem) -> float:
     return TOLERANCE * max(1.0, min(problem.minima).value)
 
 
-def ours(problem: Problem, method: str) -> Outcome:
+def ours(problem: Problem, method: str, budget: int = BUDGET) -> Outcome:
     """tz.minimize."""
     objective = Counted(problem.residuals if method == "lm" else problem.value)
     result = tz.minimize(
-        objective, problem.x0, method, tol=tolerance(problem), max_iterations=BUDGET, max_evaluations=BUDGET,
+        objective, problem.x0, method, tol=tolerance(problem), max_iterations=budget, max_evaluations=budget,
         differentiate=None,
     )  # fmt: skip
     value = float(problem.value(result.x))
@@ -99,8 +99,8 @@ def ours(problem: Problem, method: str) -> Outcome:
 class Watched:
     """A problem as scipy calls it, which ends the run by itself."""
 
-    def __init__(self, problem: Problem, square: bool) -> None:
-        self.problem, self.square = problem, square
+    def __init__(self, problem: Problem, square: bool, budget: int) -> None:
+        self.problem, self.square, self.budget = problem, square, budget
         self.tol = tolerance(problem)
         self.evaluations = self.points = 0
         self.last: np.ndarray | None = None
@@ -110,7 +110,7 @@ class Watched:
         self.evaluations += 1
         if self.last is None or not np.array_equal(z, self.last):
             self.points, self.last = self.points + 1, z.copy()
-        if self.evaluations > BUDGET:
+        if self.evaluations > self.budget:
             raise Done
         return torch.from_numpy(z.copy())
 
@@ -147,14 +147,14 @@ class Watched:
         return J.numpy()
 
 
-def theirs(problem: Problem, method: str, options: dict[str, Any]) -> Outcome:
+def theirs(problem: Problem, method: str, options: dict[str, Any], budget: int = BUDGET) -> Outcome:
     """scipy.optimize."""
-    run = Watched(problem, method == "least_squares lm")
+    run = Watched(problem, method == "least_squares lm", budget)
     try:
         with np.errstate(all="ignore"):
             if run.square:
                 scipy.optimize.least_squares(
-                    run.residuals, run.x, run.jacobian, method="lm", xtol=TIGHT, ftol=TIGHT, gtol=TIGHT, max_nfev=BUDGET
+                    run.residuals, run.x, run.jacobian, method="lm", xtol=TIGHT, ftol=TIGHT, gtol=TIGHT, max_nfev=budget
                 )
             elif method in ("trust-exact", "Newton-CG"):
                 scipy.optimize.minimize(
@@ -199,9 +199,11 @@ def same(a: Outcome, b: Outcome) -> bool:
     return math.isclose(a.value, b.value, rel_tol=1e-2, abs_tol=2e-6)
 
 
-def compare(method: str) -> Comparison:
+def compare(method: str, budget: int = BUDGET, problems: Sequence[Problem] = PROBLEMS) -> Comparison:
+    """The problems by both."""
     name, options = PAIRS[method]
-    return Comparison(method, name, [(p, ours(p, method), theirs(p, name, options)) for p in PROBLEMS])
+    runs = [(p, ours(p, method, budget), theirs(p, name, options, budget)) for p in problems]
+    return Comparison(method, name, runs)
 
 
 def page(comparisons: list[Comparison]) -> str:
@@ -216,6 +218,10 @@ def page(comparisons: list[Comparison]) -> str:
         f"function until no element of the gradient at an iterate exceeds {TOLERANCE:g} · max(1, f*), with exact",
         f"derivatives and at most {BUDGET} evaluations. Counted are evaluations of the function, with or without its",
         "gradient; a gradient asked for on its own counts as one. Jacobians and Hessians do not count, on either side.",
+        "That is how each library counts for itself: scipy's `nfev` of lm counts residual evaluations, and so do",
+        "we; its `njev` counts Jacobians, of which both evaluate one at each accepted point. Our evaluation at a trial",
+        "includes the gradient. scipy's trust-exact and Newton-CG ask for the two in two calls, which are two",
+        "evaluations but one point.",
         "*failed*: the tolerance was not met; *elsewhere*: it was met, but not at a minimum that the paper lists.",
         "Points are evaluations away from the point that was evaluated just before.",
         "",

@@ -441,3 +441,27 @@ def test_without_an_objective_it_is_said_what_to_give() -> None:
 def test_a_search_of_ones_own_needs_no_more_than_search() -> None:
     with pytest.raises(TypeError, match=r"LineSearch must implement search\(line, memory\)"):
         tz.m.LineSearch()(f64(1.0), tz.m.LineSearch().init(f64(1.0)), lambda x: (x**2).sum())
+
+
+def test_scale_first_begins_with_a_step_of_length_one_in_the_1_norm() -> None:
+    x = torch.tensor([300.0, -100.0], dtype=torch.float64)
+    seen: list[torch.Tensor] = []
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        return (x**2).sum()
+
+    class Watched(tz.FunctionObjective):
+        def value_and_grad(self, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            seen.append(params.detach().clone())
+            return super().value_and_grad(params)
+
+    for mode in ("fixed", "first-order"):
+        seen.clear()
+        search = tz.m.StrongWolfe(a_init=mode, scale_first=True)
+        search(x, search.init(x), Watched(f))
+        torch.testing.assert_close((seen[1] - x).abs().sum(), torch.tensor(1.0, dtype=torch.float64))
+    short = torch.tensor([0.1, 0.2], dtype=torch.float64)  # gradient (0.2, 0.4): not lengthened
+    seen.clear()
+    search = tz.m.StrongWolfe(scale_first=True)
+    search(short, search.init(short), Watched(f))
+    torch.testing.assert_close(seen[1], -short)

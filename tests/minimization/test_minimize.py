@@ -12,7 +12,7 @@ import torchzero as tz
 from torchzero.minimization import METHODS
 from torchzero.minimization.implicit import DENSE
 
-SLOW = {"gd", "adam", "sr1"}  # not expected to solve a curved valley in the default budget
+SLOW = {"gd", "adam"}  # not expected to solve a curved valley in the default budget
 BY_VALUES = {"nelder-mead", "cmaes", "xnes", "snes", "pgpe"}  # in test_by_values.py
 FOR_RESIDUALS = {"lm"}
 
@@ -247,10 +247,12 @@ def test_trees_keep_their_types_and_dtypes() -> None:
     assert result.x.b[1]["c"].shape == (0,)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in BY_VALUES])
 def test_a_budget_of_one_and_a_start_that_is_not_finite(method: str) -> None:
+    target = torch.tensor([1.0, 0.7])
+
     def f(x: Tensor) -> Tensor:
-        return ((x - 1) ** 4).sum()
+        return ((x - target) ** 4).sum()
 
     one = tz.minimize(f, torch.zeros(2), method, max_iterations=1)
     assert (one.iterations, one.message) == (1, "out of iterations")

@@ -29,6 +29,7 @@ ROWS: dict[str, Row] = {
         lambda: tz.m.NewtonCG(maxiter=3, reg=0.1),
         "tests/second_order/test_newton_cg.py::test_agrees_with_the_formula",
         more=(
+            lambda: tz.m.NewtonCG(truncated=True),
             lambda: tz.m.NewtonCG(maxiter=3, reg=0.1, solver="minres", npc_terminate=True, inner=tz.m.EMA(0.5)),
             lambda: tz.m.NewtonCG(maxiter=2, hvp_method="fd_central", h=0.01, warm_start=True, warm_beta=0.5),
         ),
@@ -37,6 +38,11 @@ ROWS: dict[str, Row] = {
         lambda: tz.m.NewtonCGSteihaug(hvp_method="autograd", maxiter=3, reg=0.1),
         "tests/second_order/test_newton_cg_steihaug.py::test_the_step_is_the_truncated_solution",
         more=(lambda: tz.m.NewtonCGSteihaug(maxiter=2, init=0.3, h=0.01, adapt_tol=True, max_attempts=3),),
+    ),
+    "NewtonFDM": Row(
+        lambda: tz.m.NewtonFDM(0.1),
+        "tests/second_order/test_newton_fdm.py::test_agrees_with_the_formula",
+        more=(lambda: tz.m.NewtonFDM(0.1, diag=True), lambda: tz.m.NewtonFDM(0.1, validate=True, fallback="gd")),
     ),
     "NystromPCG": Row(
         lambda: tz.m.NystromPCG(rank=3, maxiter=2, reg=0.1, seed=0),

@@ -89,3 +89,23 @@ def test_the_operator_solves_for_the_direction(options: dict[str, object]) -> No
 def test_an_unknown_solver_is_named() -> None:
     with pytest.raises(ValueError, match=r"ExactNewton\(solver='qr'\): must be one of 'cholesky_lu', 'lstsq'"):
         tz.m.ExactNewton(solver="qr")
+
+
+def test_an_eigenvalue_that_is_a_rounding_error_is_not_divided_by() -> None:
+    """(cᵀx)² has one eigenvalue; what rounding makes of the others must not lead away."""
+    c = torch.arange(1.0, 11.0, dtype=torch.float64)
+    x = torch.ones(10, dtype=torch.float64)
+    newton = tz.m.Newton(eigval_fn=torch.abs)
+    out, _ = newton(x, newton.init(x), lambda x: 0.5 * (x @ c - 1) ** 2 * 100)
+    expected = x - c * (c @ x - 1) / (c @ c)
+    torch.testing.assert_close(out, expected, rtol=0.3, atol=0.3)
+    assert abs(float(out @ c) - 1) < 1e-8
+
+
+def test_the_floor_keeps_directions_of_little_curvature() -> None:
+    """Below n · eps of the largest the step is that of the floor; it is not left out, and not longer."""
+    x = torch.tensor([1.0, 1.0], dtype=torch.float64)
+    newton = tz.m.Newton(eigval_fn=torch.abs)
+    out, _ = newton(x, newton.init(x), lambda x: 0.5e10 * x[0] ** 2 - 0.5e-10 * x[1] ** 2)
+    floor = 2 * 1e10 * torch.finfo(torch.float64).eps
+    torch.testing.assert_close(out, torch.tensor([0.0, 1 + 1e-10 / floor], dtype=torch.float64), rtol=1e-6, atol=1e-12)

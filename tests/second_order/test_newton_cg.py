@@ -68,3 +68,36 @@ def test_differences_are_counted() -> None:
     module = tz.m.NewtonCG(maxiter=3, hvp_method="fd_central")
     state = module.update(module.init(x), tz.Var(x, objective=f))
     assert module.evaluations(state).item() == 6
+
+
+def test_truncated_stops_where_a_line_search_has_enough() -> None:
+    """‖r‖ < min(½, √‖u‖) ‖u‖: far away half of the gradient may be left over, near the minimum hardly any."""
+    H = torch.diag(torch.tensor([1.0, 3.0, 10.0, 30.0, 100.0], dtype=torch.float64))
+
+    def residual(size: float) -> float:
+        x = size * torch.ones(5, dtype=torch.float64) / torch.linalg.vector_norm(H.sum(0))
+        module = tz.m.NewtonCG(truncated=True, reg=0.0)
+        state = module.init(x)
+        out, _ = module(x, state, lambda x: 0.5 * x @ H @ x)
+        return float((H @ out).norm() / size)
+
+    assert 1e-6 < residual(1.0) < 0.5
+    assert 1e-12 < residual(1e-4) < 1e-2
+
+
+@settings(max_examples=40)
+@given(case=quartics(definite=False))
+def test_truncated_always_goes_downhill(case: tuple[Quartic, Array]) -> None:
+    f, x = case
+    g = f.grad(x)
+    d = x - run(tz.m.NewtonCG(truncated=True), f, x, 1)[0]
+    assert np.isfinite(d).all()
+    assert g @ d > 0
+
+
+def test_truncated_follows_the_gradient_where_the_hessian_is_zero() -> None:
+    x = torch.tensor([30.0, 40.0], dtype=torch.float64)
+    module = tz.m.NewtonCG(truncated=True, reg=0.0)
+    out, _ = module(x, module.init(x), lambda x: x @ torch.tensor([3.0, 4.0], dtype=torch.float64))
+    d = x - out
+    torch.testing.assert_close(d / d.norm(), torch.tensor([0.6, 0.8], dtype=torch.float64))

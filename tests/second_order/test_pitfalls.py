@@ -1,6 +1,7 @@
 """Mistakes that second-order code is known to make."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -57,7 +58,8 @@ def test_improved_newton_uses_its_correction_with_a_function_of_eigenvalues_too(
         return (x**4).sum() + 0.5 * (x[0] * x[1]) ** 2 + (x**2).sum()
 
     x0, x1 = (torch.tensor(p, dtype=torch.float64) for p in ([1.0, 2.0], [0.5, 1.5]))
-    for options in ({}, {"eigval_fn": torch.abs}, {"eigv_tol": 0.0}, {"truncate": 2}):
+    kinds: tuple[dict[str, Any], ...] = ({}, {"eigval_fn": torch.abs}, {"eigv_tol": 0.0}, {"truncate": 2})
+    for options in kinds:
         opt, plain = tz.m.ImprovedNewton(**options), tz.m.Newton(**options)
         state = opt.init(x0)
         first = opt.step(state, tz.Var(x0, objective=f))

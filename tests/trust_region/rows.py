@@ -16,6 +16,14 @@ ROWS: dict[str, Row] = {
         "tests/trust_region/test_dogleg.py::test_the_step_lies_on_the_path",
         more=(lambda: tz.m.Dogleg(tz.m.Newton(), radius_strategy="fixed", inner=tz.m.EMA(0.5)),),
     ),
+    "ExactTrustRegion": Row(
+        lambda: tz.m.ExactTrustRegion(tz.m.Newton(), init=0.5),
+        "tests/trust_region/test_exact_trust_region.py::test_the_step_is_the_global_minimum",
+        more=(
+            lambda: tz.m.ExactTrustRegion(tz.m.GaussNewton(), scale="diagonal", keep_grad=True, init=0.5),
+            lambda: tz.m.ExactTrustRegion(tz.m.Newton(), eta=0.1, update_freq=2, inner=tz.m.EMA(0.5)),
+        ),
+    ),
     "LevenbergMarquardt": Row(
         lambda: tz.m.LevenbergMarquardt(tz.m.Newton(), y=0.5, init=0.5),
         "tests/trust_region/test_levenberg_marquardt.py::test_agrees_with_a_loop_in_numpy",

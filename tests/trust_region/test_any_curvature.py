@@ -16,9 +16,10 @@ REGIONS: dict[str, Callable[[Any], tz.Module]] = {
     "LevenbergMarquardt": lambda m: tz.m.LevenbergMarquardt(m, y=0.5),
     "TrustCG": lambda m: tz.m.TrustCG(m),
     "Dogleg": lambda m: tz.m.Dogleg(m),
+    "ExactTrustRegion": lambda m: tz.m.ExactTrustRegion(m),
     "CubicRegularization": lambda m: tz.m.CubicRegularization(m, indefinite="global"),
 }
-BOUNDED = ("TrustCG", "Dogleg")
+BOUNDED = ("TrustCG", "Dogleg", "ExactTrustRegion")
 
 
 def f(p: list[Tensor]) -> Tensor:
@@ -41,6 +42,7 @@ CURVATURE = {
     name: make
     for name, make, _ in registry.instances()
     if registry.entries()[name.split(".")[0]].family in ("quasi_newton", "second_order", "least_squares")
+    and ("." not in name or name in ("Newton.1", "BFGS.1", "LBFGS.1", "SR1.1", "SubspaceNewton.2"))
     and models_curvature(make)
 } | {
     "Online(LBFGS)": lambda: tz.m.Online(tz.m.LBFGS()),
@@ -53,7 +55,7 @@ def test_all_kinds_are_there() -> None:
         assert name in CURVATURE
     for name in ("Newton", "Newton.1", "ImprovedNewton", "InverseFreeNewton", "SubspaceNewton", "GaussNewton"):
         assert name in CURVATURE
-    assert len(CURVATURE) > 50
+    assert len(CURVATURE) > 40
 
 
 def judge(region: str, opt: Any, before: Any, after: Any, p: list[Tensor], var: tz.Var, B: Tensor) -> None:
@@ -100,7 +102,8 @@ def check_operator(B: Operator, D: Tensor) -> None:
 def test_a_step_is_short_enough_goes_down_and_is_judged_by_its_model(name: str, region: str) -> None:
     opt: Any = REGIONS[region](CURVATURE[name]())
     p = start()
-    state = opt.init(p)
+    state, B = opt.init(p), opt.operator(opt.init(p))
+    D = B.to_dense()
     for _ in range(5):
         before, var = state, tz.Var(p, objective=f)
         state, var = opt.step(before, var)

@@ -33,5 +33,5 @@ def test_a_multiple_of_the_identity_is_solved_exactly(scale: float, radius: floa
     B = ScaledIdentity(torch.tensor(scale, dtype=torch.float64), 4)
     d = tz.m.TrustCG(tz.m.Newton()).subproblem(B, torch.from_numpy(g), torch.tensor(radius, dtype=torch.float64), ())
     size = np.linalg.norm(g)
-    length = radius if scale <= 0 else min(size / scale, radius)
+    length = radius if scale * radius <= size else size / scale
     np.testing.assert_allclose(d.numpy(), g / size * length, rtol=1e-6)

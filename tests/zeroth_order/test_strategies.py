@@ -453,9 +453,7 @@ def ones(n: int) -> Tensor:
     ids=["cmaes-sphere", "cmaes-ellipsoid", "xnes-ellipsoid", "snes-ellipsoid", "cmaes-rastrigin", "cem-rastrigin",
          "pgpe-sphere"],
 )  # fmt: skip
-def test_figures(
-    strategy: tz.m.Strategy, g: Any, x: Tensor, goal: float, generations: int, most: int
-) -> None:
+def test_figures(strategy: tz.m.Strategy, g: Any, x: Tensor, goal: float, generations: int, most: int) -> None:
     hits = evaluations_to(strategy, g, x, goal, generations)
     assert hits[len(hits) * 2 // 3] <= most, hits
 

@@ -178,6 +178,10 @@ class LineSearch(Module):
         """The memory without what belongs to the previous evaluation of the objective."""
         return memory
 
+    def box(self) -> tuple[Any, Any]:
+        """Between what the step must end: prefix trees of the parameters, or None."""
+        return None, None
+
     def search(self, line: Line, memory: Any) -> tuple[Found, Any]:
         """Find a step size; returns it with the memory for the next search."""
         raise TypeError(f"{type(self).__name__} must implement search(line, memory)")
@@ -213,6 +217,10 @@ class LineSearch(Module):
         update = tree.map(
             lambda u: tree.cast(torch.where(state.success, state.a * u, torch.zeros_like(u)), u), var.update
         )
+        lb, ub = self.box()
+        if lb is not None or ub is not None:
+            cut = tree.sub(var.params, tree.clamp(tree.sub(var.params, update), lb, ub))
+            update = tree.where(state.success, tree.cast_like(cut, update), update)
         if self.keeps_gradient:
             return var.replace(update=update, accepted=(state.f, state.grad))
         return var.replace(update=update)

@@ -50,9 +50,10 @@ class StrongWolfe(LineSearch):
     found; then the bracket shrinks around `low`, the lowest trial with sufficient decrease. Its other end may be on
     either side of it. A trial closer to an end than a tenth of the bracket, twice in a row, is moved there; near the
     shorter end of a bracket that spans more than two orders of magnitude, to the geometric mean of the ends. A trial
-    where φ or φ' is not finite is too long: the search goes halfway back until it is finite. If u is not a descent
-    direction, or the evaluations are used up, the search fails: the step is zero, and the next search begins with half
-    of what it would have begun with, and so on until one succeeds.
+    where φ or φ' is not finite is too long: the search goes halfway back until it is finite. Where φ(a) and φ(0) differ
+    by rounding alone, a flat end is enough. If u is not a descent direction, or the evaluations are used up, the search
+    fails: the step is zero, and the next search begins with half of what it would have begun with, and so on until one
+    succeeds.
 
     Args:
         c1: sufficient decrease, in (0, 1), below c2.
@@ -125,6 +126,9 @@ class StrongWolfe(LineSearch):
         """Whether there are bounds."""
         return self.lb is not None or self.ub is not None
 
+    def box(self) -> tuple[Any, Any]:
+        return self.lb, self.ub
+
     def recall(self, like: Tensor) -> Last:
         return no_last(self.a_init, like)
 
@@ -141,6 +145,7 @@ class StrongWolfe(LineSearch):
         c1, c2, a_max, init_value, tol = line.settings(self, "c1", "c2", "a_max", "init_value", "tol_change")
         maxiter, maxzoom, maxeval = line.settings(self, "maxiter", "maxzoom", "maxeval")
         decline, flat = c1 * slope0, -c2 * slope0
+        noise = 2 * torch.finfo(f0.dtype).eps * f0.abs()
         three = self.interpolation.startswith("polynomial")
         a_max = torch.minimum(line.room(), line.number(a_max)) if self.bounded else a_max
 
@@ -158,7 +163,8 @@ class StrongWolfe(LineSearch):
             # A trial so near to `low` that φ is equal to the last bit is the better end if φ falls from there on.
             lower = torch.where(outward, f < f_low, f <= f_low)
             enough = finite & (f <= f0 + decline * at.a) & lower
-            success = enough & (slope.abs() <= flat)
+            level = finite & ((f - f0).abs() <= noise)
+            success = (enough | level) & (slope.abs() <= flat)
             if self.bounded:
                 success = success | (enough & (at.a >= a_max) & (slope < 0))
             turn = enough & outward

@@ -104,7 +104,7 @@ def _matrix_free(objective: Objective, x: Tree, free: Tensor) -> Product:
 
 def _solved(product: Product, b: Tensor) -> Tensor:
     if b.requires_grad and torch.is_grad_enabled() and not _functorch.is_functorch_wrapped_tensor(b):
-        return _Inverse.apply(b, product)  # pyright: ignore[reportReturnType]
+        return _Inverse.apply(b, product)
     if _levels(b) > 1:
         raise RuntimeError(
             f"minimize(differentiate='implicit'): with more than {DENSE} elements the derivative itself can only be "

@@ -14,7 +14,7 @@ from torchzero.minimization.bounds import Box, has_own_bounds, inside, keeps_bou
 
 
 def _lbfgsb() -> Module:
-    return Chain(m.LBFGSB(ptol_restart=True), m.StrongWolfe())
+    return Chain(m.LBFGSB(ptol_restart=True), m.StrongWolfe(fallback=True))
 
 
 METHODS: dict[str, Callable[[], Module]] = {

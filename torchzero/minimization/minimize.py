@@ -43,8 +43,10 @@ def minimize(
     last. `x0` is never touched.
 
     With `differentiate="implicit"` derivatives of `x` with respect to what `f` closes over are those of the exact
-    minimiser by the implicit function theorem, $∂x/∂θ = -H^{-1}\,∂²f/∂x∂θ$, whatever the method, at the cost of one
-    Hessian and one linear system. With "unrolled" they go through every step taken; with None there are none.
+    minimiser by the implicit function theorem, $∂x/∂θ = -H^{-1}\,∂²f/∂x∂θ$, whatever the method, at the cost of a
+    Hessian and a linear system, or for more than 512 elements of a MINRES solve for each derivative. An element that
+    the gradient keeps at a bound moves with the bound alone. The derivative of `value` follows; second derivatives are
+    exact as well. With "unrolled" they go through every step taken; with None there are none.
 
     Methods that look at values alone (Nelder-Mead, CMA-ES, ...) never ask `f` for a gradient: it need not be
     differentiable, and `x` is the best point evaluated. They have converged when the search is narrower than `tol`.
@@ -88,8 +90,9 @@ def minimize(
     Reference: Nocedal & Wright 2006, Numerical Optimization; for the derivative: Krantz & Parks 2003.
     """
     _check(f, x0, tol, max_iterations, max_evaluations, callback, differentiate)
-    objective = whole = as_objective(f)
-    assert objective is not None
+    whole = as_objective(f)
+    assert whole is not None
+    objective: Objective = whole
     box = as_box(bounds, x0)
     unrolled = differentiate == "unrolled"
     with contextlib.nullcontext() if unrolled else torch.no_grad():

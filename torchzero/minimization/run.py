@@ -81,7 +81,7 @@ class Run:
         evaluations = carry.evaluations + self.opt.evaluations(state) + (known is None)
         still = torch.stack([(a == b).all() for a, b in zip(tree.leaves(x), tree.leaves(carry.x), strict=True)]).all()
         norm = self._norm(x, grad)
-        better = value <= carry.best[1]
+        better = (value <= carry.best[1]) | (norm <= self.tol)  # a gradient says more than the last bit of a value
         best = tree.where(better, (x, value, norm), carry.best)
         stalls = torch.where(still, carry.stalls + 1, 0 * carry.stalls)
         new = Carry(x, value, grad, norm, best, carry.iterations + 1, evaluations, stalls, carry.status, state)
@@ -95,4 +95,4 @@ class Run:
         finite = torch.isfinite(carry.value) & torch.isfinite(carry.grad_norm)
         status = torch.where(finite, status, codes.NON_FINITE)
         status = torch.where(torch.as_tensor(terminate), codes.TERMINATED, status)
-        return torch.where(carry.grad_norm <= self.tol, codes.CONVERGED, status)
+        return torch.where((carry.grad_norm <= self.tol) & finite, codes.CONVERGED, status)

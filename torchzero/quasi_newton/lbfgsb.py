@@ -82,9 +82,9 @@ class LBFGSB(LimitedMemory):
     $$ d_t = θ_t - \bar θ,\quad
        \bar θ ≈ \arg\min_{l ≤ \bar θ ≤ u} g^T(\bar θ - θ_t) + \tfrac12(\bar θ - θ_t)^TB(\bar θ - θ_t) $$
 
-    with B as in LBFGS. θ̄ is feasible, and so is any point between it and a feasible θ: follow it by a step of at
-    most 1, such as a backtracking line search. From infeasible parameters a full step leads into the bounds. Without
-    bounds it is LBFGS.
+    with B as in LBFGS. θ̄ is feasible, and so is any point between it and a feasible θ: follow it by a StrongWolfe
+    search with the same bounds, or by a step of at most 1, such as a backtracking line search. From infeasible
+    parameters a full step leads into the bounds. Without bounds it is LBFGS. `tz.minimize(bounds=...)` sets this up.
 
     Args:
         lb: lower bounds: a number, a tree of numbers or tensors like the parameters, -inf for none; None for none.

@@ -11,6 +11,7 @@ from torchzero.second_order.multipoint import TwoPointNewton as TwoPointNewton
 from torchzero.second_order.newton import Newton as Newton
 from torchzero.second_order.newton_cg import NewtonCG as NewtonCG
 from torchzero.second_order.newton_cg_steihaug import NewtonCGSteihaug as NewtonCGSteihaug
+from torchzero.second_order.newton_fdm import NewtonFDM as NewtonFDM
 from torchzero.second_order.nystrom_pcg import NystromPCG as NystromPCG
 from torchzero.second_order.nystrom_sketch_and_solve import NystromSketchAndSolve as NystromSketchAndSolve
 from torchzero.second_order.subspace_newton import SubspaceNewton as SubspaceNewton

@@ -185,8 +185,8 @@ class SymmetricModel:
     """How a module with the fields damping, eigval_fn, eigv_tol, truncate, precompute_inverse and use_lstsq solves.
 
     With one of eigval_fn, eigv_tol and truncate the matrix is decomposed: eigenvalues λ of A + damping I are mapped to
-    φ(λ); those that are not finite, zero, not above eigv_tol · max φ, or not among the `truncate` largest, are left out,
-    and what is left, but smaller than n · eps · max |φ|, is a rounding error of zero and counts as that.
+    φ(λ); those that are not finite, zero, not above eigv_tol · max φ, or not among the `truncate` largest are left out.
+    Any other below n · eps · max |φ| in size, which is what rounding makes of zero, counts as of that size.
     """
 
     def __init__(self, module: Any) -> None:

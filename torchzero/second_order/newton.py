@@ -31,7 +31,7 @@ class Newton(VectorTransform):
 
     The second form is used when one of `eigval_fn`, `eigv_tol` and `truncate` is given. An eigenvalue is left out (its
     part of the step is zero) if φ(λ) is zero or not finite, or not above eigv_tol · max φ, or not among the `truncate`
-    largest. Any other that is smaller than n · eps · max |φ|, which is what rounding makes of zero, counts as that size.
+    largest. Any other below n · eps · max |φ| in size, which is what rounding makes of zero, counts as of that size.
     The first form takes the least-squares solution where the matrix is singular, and steps uphill along directions of
     negative curvature; `eigval_fn=torch.abs` does not.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter as keep_version
 from torch.nn import Parameter
 
 from torchzero.core import tree
@@ -68,7 +69,7 @@ class ClosureObjective(Objective):
             # What was recorded at x0 may be differentiated when x0 is back: autograd need not know of the journey.
             for p in self.live:
                 if type(p) in (Tensor, Parameter):
-                    stack.enter_context(torch.autograd._unsafe_preserve_version_counter(p))
+                    stack.enter_context(keep_version(p))
             try:
                 with torch.no_grad():
                     for p, x in zip(self.live, here, strict=True):

@@ -18,6 +18,7 @@ from torchzero.core.var import Var
 from torchzero.core.warn import warn
 from torchzero.stateful import checkpoint, snapshot, store
 from torchzero.stateful.closure_objective import ClosureObjective, _dense
+from torchzero.stateful.executor import Executor
 from torchzero.stateful.known import Known, known_after
 from torchzero.stateful.lr_handle import LRHandle
 from torchzero.stateful.param_group import ParamGroup
@@ -64,6 +65,7 @@ class Modular(torch.optim.Optimizer):
             warn(f"Modular: {sentence}")
         self.deterministic = deterministic
         self._known: Known | None = None
+        self.executor = Executor()
         self._params: list[Tensor] = []
         self._names: tuple[str, ...] = ()
         self._named = False
@@ -232,6 +234,8 @@ class Modular(torch.optim.Optimizer):
             objective.x0, objective.live = params, [p for p, a in zip(self._params, active, strict=True) if a]
         grad = None
         if closure is None or self._grad_first:
+            if self._execute(chain, grads, active, wanted, loss, kwargs):
+                return self._finish(objective, None)
             dense = [None if g is None else _dense(g, p) for g, p in zip(grads, self._params, strict=True)]
             grad = self._tree(dense, active)
         var = Var(params, objective=objective, grad=grad, loss=loss, step=self.current_step, storage=kwargs)
@@ -246,6 +250,20 @@ class Modular(torch.optim.Optimizer):
         if self.deterministic and objective is not None and var.objective is objective:
             self._known = known_after(var, self._params, moving)
         return self._finish(objective, var)
+
+    def _execute(
+        self, chain: Any, grads: list[Any], active: list[bool], wanted: list[bool], loss: Any, kwargs: dict[str, Any]
+    ) -> bool:
+        """Take the step in place, where the executor can and nobody asked to look on."""
+        if self.post_step_hooks or any(a and not w for a, w in zip(active, wanted, strict=True)):
+            return False
+        state = self.executor.step(chain, self._state, self._params, grads, active, loss, self.current_step, kwargs)
+        if state is None:
+            return False
+        self._state = state
+        self._steps = [s + a for s, a in zip(self._steps, active, strict=True)]
+        self.should_terminate = False
+        return True
 
     def _demand(self, closure: Any, loss: Any) -> None:
         """Refuse before anything happens when a module cannot get what it needs."""
@@ -437,7 +455,7 @@ class Modular(torch.optim.Optimizer):
             hook(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        drop = ("step", "_known", "_schedulers", "_handles", "_settings", "_zero_grad_profile_name")
+        drop = ("step", "_known", "executor", "_schedulers", "_handles", "_settings", "_zero_grad_profile_name")
         kept = {k: v for k, v in self.__dict__.items() if k not in drop and not isinstance(v, OrderedDict)}
         kept["_restored"] = (self._settings.restored, self._settings.own)
         kept["_handle_values"] = snapshot.save_handles(self)
@@ -451,6 +469,7 @@ class Modular(torch.optim.Optimizer):
         self._settings = Settings(state["chain"])
         self._settings.restored, self._settings.own = restored
         self._handles, self._schedulers, self._known = {}, [], None
+        self.executor = Executor()
         defaults = dict(state["defaults"])
         super().__setstate__(state)
         self.defaults.clear()

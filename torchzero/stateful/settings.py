@@ -155,7 +155,7 @@ class Settings:
         )
         if seen != self._seen:
             changes = {id(o.module): self._changes(o, groups, names, local.get(id(o.module), {})) for o in self.modules}
-            self._made = _rebuild(self.root, changes)
+            self._made = rebuild(self.root, changes)
             self._seen = seen
         return self._made
 
@@ -204,17 +204,17 @@ def _mark(value: Any) -> Any:
     return _Same(value) if isinstance(value, Tensor | Schedule | dict | list | tuple) else value
 
 
-def _rebuild(module: Module, changes: dict[int, dict[str, Any]]) -> Module:
+def rebuild(module: Module, changes: dict[int, dict[str, Any]]) -> Module:
     """The module tree with changed fields; untouched subtrees are the same objects."""
     new = dict(changes.get(id(module), {}))
     for f in dataclasses.fields(module):  # pyright: ignore[reportArgumentType]
         value = getattr(module, f.name)
         if isinstance(value, Module):
-            below = _rebuild(value, changes)
+            below = rebuild(value, changes)
             if below is not value:
                 new[f.name] = below
         elif f.metadata.get("kind") == "children":
-            many = tuple(_rebuild(v, changes) if isinstance(v, Module) else v for v in value)
+            many = tuple(rebuild(v, changes) if isinstance(v, Module) else v for v in value)
             if any(a is not b for a, b in zip(many, value, strict=True)):
                 new[f.name] = many
     return module.evolve(**new) if new else module

@@ -309,7 +309,7 @@ class TrustRegionBase(Solving):
     inner: Module | None = child(None)
 
     @property
-    def needs(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def needs(self) -> frozenset[str]:
         """The gradient at x0 only for what is published after a step that moves nothing."""
         return frozenset({"objective", "value"}) | ({"grad"} if self.keep_grad else frozenset())
 

@@ -178,8 +178,8 @@ def minimise_in_ball(values: Tensor, weights: Tensor, radius: Tensor) -> tuple[T
     far = torch.where(near, torch.zeros_like(v), w / torch.where(near, torch.ones_like(v), v + low))
     loose = safe_norm(torch.where(near, w, torch.zeros_like(w))) <= 8 * rounding * size
     newton = torch.where(least > 0, safe_norm(safe_div(w, v)), safe_norm(far))
-    inside = (newton <= delta) & torch.where(least > 0, least > 0, (least == 0) & loose)
-    hard = ~inside & loose & (safe_norm(far) <= delta)
+    inside = (newton <= delta) & ((least > 0) | ((least == 0) & loose))
+    hard = ~inside & loose & (least < 0) & (safe_norm(far) <= delta)
 
     # ‖w‖/(λ_max + σ) ≤ ‖d‖ ≤ ‖w‖/(λ_min + σ)
     floor = torch.maximum(low, size / delta - v.max())

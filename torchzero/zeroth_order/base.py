@@ -149,7 +149,8 @@ class Sampler(Strategy):
         return random.normal(random.fold_in(state.key, state.t), (self.points(n), n), state.mean.dtype)
 
     def init(self, params: Tree, key: Tensor | None = None) -> Any:
-        return self.start(params, random.key(self._field("seed"), tree.reference(params).device) if key is None else key)
+        device = tree.reference(params).device
+        return self.start(params, random.key(self._field("seed"), device) if key is None else key.to(device))
 
     def points(self, n: int) -> int:
         given = self._field("population")

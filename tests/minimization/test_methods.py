@@ -1,0 +1,55 @@
+"""What the named methods of tz.minimize promise beside a minimum."""
+
+import pytest
+import torch
+
+import torchzero as tz
+from torchzero.minimization import METHODS
+from torchzero.minimization.result import CONVERGED
+from torchzero.minimization.run_by_values import by_values
+
+
+@pytest.mark.parametrize(
+    "method", [name for name in METHODS if name not in ("adam", "gd", "lm") and not by_values(METHODS[name]())]
+)
+@pytest.mark.parametrize("x0", [1.0, 100.0])
+def test_a_badly_scaled_start_is_no_obstacle(method: str, x0: float) -> None:
+    """The gradient of 1e6 x⁴ is up to 4e12; the step must not be that long, nor shrink from it in halves."""
+    start = torch.tensor([x0, -x0], dtype=torch.float64)
+    found = tz.minimize(lambda x: (1e6 * x**4).sum(), start, method, tol=1e-6, differentiate=None)
+    assert bool(found.success), found.message
+    assert int(found.evaluations) <= 100
+
+
+def test_a_batch_of_newton_solves_converges_to_the_last() -> None:
+    """Near a minimum that is not zero a decrease is hidden by rounding, and only slopes tell the way."""
+
+    def chained_rosenbrock(x: torch.Tensor) -> torch.Tensor:
+        return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+    def solve(x0: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = tz.minimize(chained_rosenbrock, x0, "newton", tol=1e-8, max_iterations=200, differentiate=None)
+        return found.status, found.value
+
+    x0 = torch.randn(64, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 0.5
+    status, value = torch.vmap(solve)(x0)
+    assert (status == CONVERGED).all()
+    assert (value > 1).any()  # the local minimum near (-1, 1, ..., 1)
+
+
+def test_least_squares_evaluates_once_a_trial() -> None:
+    """Moré's method: one evaluation at the start and one at each trial, whatever is done with the gradient."""
+    points = []
+
+    def residuals(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([10 * (x[1] - x[0] ** 2), 1 - x[0]])
+
+    class Watched(tz.FunctionObjective):
+        def value(self, params: torch.Tensor) -> torch.Tensor:
+            points.append("value")
+            return super().value(params)
+
+    x0 = torch.tensor([-1.2, 1.0], dtype=torch.float64)
+    found = tz.minimize(Watched(residuals), x0, "lm", differentiate=None)
+    assert bool(found.success)
+    assert len(points) == int(found.evaluations) <= 20

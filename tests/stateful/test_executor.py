@@ -1,0 +1,216 @@
+"""The executor gives what the plain way gives, for chains, trees, dtypes, groups and schedules drawn at random."""
+
+import copy
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import torchzero as tz
+from tests import registry
+from torchzero.stateful.executor.eligible import is_elementwise
+from torchzero.stateful.executor.plan import LARGE
+from torchzero.stateful.executor.slab import BLOCK
+
+ELEMENTWISE: dict[str, Callable[[], tz.Module]] = {
+    name: make for name, make, _ in registry.instances() if is_elementwise(make()) and not make().needs & {"value"}
+}
+EVERYDAY: dict[str, Callable[[], list[Any]]] = {
+    "AdamW": lambda: [tz.m.Adam(), tz.m.WeightDecay(0.1), tz.m.LR(0.01)],
+    "AMSGrad": lambda: [tz.m.ClipValue(0.5), tz.m.Adam(amsgrad=True), tz.m.LR(0.01)],
+    "NAG": lambda: [tz.m.WeightDecay(0.01), tz.m.NAG(0.9), tz.m.LR(0.01)],
+    "history": lambda: [tz.m.Previous(2), tz.m.LR(0.01)],
+    "median": lambda: [tz.m.MedianAveraging(3), tz.m.LR(0.01)],
+    "schedule": lambda: [tz.m.Adam(beta1=tz.schedules.Linear(0.5, 0.9, 4)), tz.m.LR(tz.schedules.Cosine(0.1, 0.0, 5))],
+    "nested": lambda: [tz.m.Adam(exp_avg_tfm=tz.m.ClipValue(0.3)), tz.m.LR(0.01)],
+}
+SHAPES = [(3, 4), (5,), (), (0, 3), (2, 3, 2, 2), (1,), (LARGE // 64, 64), (BLOCK + 17,), (2, 8, LARGE // 256, 64)]
+
+
+def tensor(shape: tuple[int, ...], seed: int, dtype: torch.dtype, layout: str) -> Tensor:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    if layout == "channels last" and x.ndim == 4:
+        return x.contiguous(memory_format=torch.channels_last)
+    if layout == "transposed" and x.ndim == 2:
+        return x.mT.contiguous().mT
+    if layout == "strided" and x.ndim:
+        return torch.stack([x, x], -1)[..., 0]
+    return x
+
+
+class Pair:
+    """The same optimization twice: by the executor and without."""
+
+    def __init__(self, make: Callable[[], list[Any]], params: list[Tensor], groups: int = 1, **settings: Any) -> None:
+        self.params = [[nn.Parameter(p.clone()) for p in params] for _ in range(2)]
+        self.opts = []
+        for mine, enabled in zip(self.params, (True, False), strict=True):
+            parts: list[Any] = [{"params": mine[i::groups]} for i in range(groups)]
+            parts[-1].update(settings)
+            opt = tz.Modular([p for p in parts if p["params"]], *make())
+            opt.executor.enabled = enabled
+            self.opts.append(opt)
+
+    def step(self, seed: int, without: int | None = None) -> None:
+        for mine, opt in zip(self.params, self.opts, strict=True):
+            for i, p in enumerate(mine):
+                g = torch.randn(p.shape, generator=torch.Generator().manual_seed(seed * 100 + i)).to(p.dtype)
+                p.grad = None if i == without else g.reshape(p.shape)
+            opt.step()
+
+    def agree(self, used: bool = True) -> None:
+        assert self.opts[0].executor.used is used
+        for a, b in zip(*self.params, strict=True):
+            same(a.detach(), b.detach())
+        states = [opt.state_dict()["state"] for opt in self.opts]
+        assert states[0].keys() == states[1].keys()
+        for mine, other in zip(states[0].values(), states[1].values(), strict=True):
+            assert mine.keys() == other.keys()
+            for key, x in mine.items():
+                same(x, other[key])
+
+
+def same(a: Tensor, b: Tensor) -> None:
+    """Equal to the last places: a vectorised kernel and one for the elements left over may round differently."""
+    assert (a.shape, a.dtype) == (b.shape, b.dtype)
+    if not a.is_floating_point():
+        assert torch.equal(a, b)
+        return
+    eps = torch.finfo(a.dtype).eps
+    torch.testing.assert_close(a, b, rtol=64 * eps, atol=64 * eps, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", list(EVERYDAY))
+def test_every_shape_layout_and_group(name: str) -> None:
+    layouts = ["contiguous", "channels last", "transposed", "strided"]
+    params = [tensor(s, i, torch.float32, layouts[i % 4]) for i, s in enumerate([*SHAPES, *SHAPES[:6]])]
+    params += [tensor(s, i, torch.float64, layouts[i % 3]) for i, s in enumerate(SHAPES[:7])]
+    pair = Pair(EVERYDAY[name], params, groups=2, **({} if name == "schedule" else {"lr": 0.1}))
+    schedulers = [torch.optim.lr_scheduler.ExponentialLR(o, 0.9) for o in pair.opts if name != "schedule"]
+    for k in range(3):
+        pair.step(k)
+        for s in schedulers:
+            s.step()
+    pair.agree()
+
+
+def test_one_block_after_the_other_and_all_at_once_are_the_same() -> None:
+    pair = Pair(EVERYDAY["AdamW"], [tensor((2 * BLOCK + 3,), 0, torch.float32, ""), tensor((7,), 1, torch.float32, "")])
+    for k in range(3):
+        pair.step(k)
+    pair.agree()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_random_chains(data: st.DataObject) -> None:
+    names = data.draw(st.lists(st.sampled_from(sorted(ELEMENTWISE)), min_size=1, max_size=4), label="chain")
+    shapes = data.draw(st.lists(st.sampled_from(SHAPES[:7]), min_size=1, max_size=5), label="shapes")
+    dtypes = [data.draw(st.sampled_from([torch.float32, torch.float64])) for _ in shapes]
+    layouts = [data.draw(st.sampled_from(["", "channels last", "transposed", "strided"])) for _ in shapes]
+    params = [tensor(s, i, d, lay) for i, (s, d, lay) in enumerate(zip(shapes, dtypes, layouts, strict=True))]
+    groups = data.draw(st.integers(1, 2), label="groups")
+    missing = data.draw(st.none() | st.integers(0, len(params) - 1), label="without gradient in step 1")
+    pair = Pair(lambda: [ELEMENTWISE[n]() for n in names], params, groups)
+    for k in range(4):
+        pair.step(k, without=missing if k == 1 else None)
+    if len(params) > 1 or missing is None:
+        pair.agree()
+
+
+@pytest.mark.parametrize("how", ["deepcopy", "pickle", "state dict", "state read", "reset"])
+def test_interruptions(how: str) -> None:
+    pair = Pair(EVERYDAY["AdamW"], [tensor(s, i, torch.float32, "") for i, s in enumerate(SHAPES[:7])])
+    for k in range(2):
+        pair.step(k)
+    for i, opt in enumerate(pair.opts):
+        if how == "reset":
+            opt.reset()
+        elif how == "state read":
+            for entry in opt.state.values():
+                entry["0.Adam/m"].mul_(0.5)  # the tensors are the optimizer's own
+        elif how == "state dict":
+            saved = copy.deepcopy(opt.state_dict())
+            opt.load_state_dict(saved)
+        else:
+            both = (pair.params[i], opt)
+            if how == "pickle":
+                file = io.BytesIO()
+                torch.save(both, file)
+                file.seek(0)
+                pair.params[i], pair.opts[i] = torch.load(file, weights_only=False)
+            else:
+                pair.params[i], pair.opts[i] = copy.deepcopy(both)
+            pair.opts[i].executor.enabled = i == 0
+    for k in range(2, 5):
+        pair.step(k)
+    pair.agree()
+
+
+def test_parameters_come_go_and_move() -> None:
+    pair = Pair(EVERYDAY["AdamW"], [tensor(s, i, torch.float32, "") for i, s in enumerate(SHAPES[:7])])
+    pair.step(0)
+    pair.step(1, without=1)  # a gradient is missing once
+    pair.step(2)
+    for mine, opt in zip(pair.params, pair.opts, strict=True):
+        new = nn.Parameter(tensor((4, 4), 50, torch.float32, ""))
+        mine.append(new)
+        opt.add_param_group({"params": [new], "beta1": 0.5})
+        mine[0].data = mine[0].data + 1  # other memory
+        mine[6].data = mine[6].data.clone()
+    pair.step(3)
+    for opt in pair.opts:
+        opt.param_groups[0]["lr"] = 0.3
+        opt.param_groups[1]["beta2"] = 0.9
+    pair.step(4)
+    for opt in pair.opts:
+        opt.param_groups[1]["beta1"] = 0.9
+    pair.step(5)
+    pair.agree()
+
+
+def test_state_and_parameters_stay_where_they_are() -> None:
+    pair = Pair(EVERYDAY["AdamW"], [tensor(s, i, torch.float32, "") for i, s in enumerate(SHAPES)])
+    pair.step(0)
+    opt = pair.opts[0]
+    where = [p.data_ptr() for p in pair.params[0]]
+    slots = [entry["0.Adam/v"].data_ptr() for entry in opt.state.values()]
+    for k in range(1, 4):
+        pair.step(k)
+    assert [p.data_ptr() for p in pair.params[0]] == where
+    assert [entry["0.Adam/v"].data_ptr() for entry in opt.state.values()] == slots
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        lambda: [tz.m.ClipNorm(1.0), tz.m.Adam(), tz.m.LR(0.1)],
+        lambda: [tz.m.Adam(), tz.m.Cautious(normalize=True), tz.m.LR(0.1)],
+        lambda: [tz.m.AddNoise(0.1, seed=0), tz.m.LR(0.1)],
+    ],
+)
+def test_what_is_not_elementwise_takes_the_plain_way(chain: Callable[[], list[Any]]) -> None:
+    pair = Pair(chain, [tensor(s, i, torch.float32, "") for i, s in enumerate(SHAPES[:4])])
+    pair.step(0)
+    pair.step(1)
+    pair.agree(used=False)
+
+
+def test_a_hook_sees_the_plain_way() -> None:
+    pair = Pair(EVERYDAY["AdamW"], [tensor((3,), 0, torch.float32, "")])
+    seen = []
+    for opt in pair.opts:
+        opt.post_step_hooks.append(lambda _, var: seen.append(var.update))
+    pair.step(0)
+    assert len(seen) == 2
+    assert not pair.opts[0].executor.used
+
+
+def test_the_everyday_modules_are_elementwise() -> None:
+    names = {name.partition(".")[0] for name in ELEMENTWISE}
+    assert {"Adam", "ClipValue", "LR", "WeightDecay", "HeavyBall", "NAG", "RMSprop", "Lion", "EMA"} <= names

@@ -1,0 +1,132 @@
+"""ExactTrustRegion: the minimum of the model in the ball, its hard cases, its scale, and what the trials keep."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import torchzero as tz
+from tests.second_order.problems import Array, Quartic, quartics
+from torchzero.linalg.operators import Dense
+from torchzero.trust_region.exact_trust_region import minimise_in_ball
+
+
+def step(H: Array, g: Array, radius: float) -> Array:
+    B, u = Dense(torch.from_numpy(H)), torch.from_numpy(g)
+    module = tz.m.ExactTrustRegion(tz.m.Newton())
+    prepared, _ = module.prepare(B, u, torch.zeros(()), lambda d: d.sum())
+    return module.subproblem(B, u, torch.tensor(radius, dtype=torch.float64), prepared).numpy()
+
+
+@settings(max_examples=60)
+@given(case=quartics(definite=False), radius=st.floats(0.02, 8), rank=st.integers(1, 5))
+def test_the_step_is_the_global_minimum(case: tuple[Quartic, Array], radius: float, rank: int) -> None:
+    """By the conditions of Moré & Sorensen: (B + σI)d = u, B + σI ⪰ 0, σ ≥ 0, σ(Δ - ‖d‖) = 0."""
+    f, x = case
+    H, g = f.hessian(x), f.grad(x)
+    if rank < 5:  # a gradient in the space of a few eigenvectors, as in the hard case
+        _, Q = np.linalg.eigh(H)
+        g = Q[:, 5 - rank :] @ (Q[:, 5 - rank :].T @ g)
+    d = step(H, g, radius)
+    size = np.linalg.norm(d)
+    assert size <= radius * (1 + 1e-9)
+    shift = d @ (g - H @ d) / (d @ d)
+    np.testing.assert_allclose(H @ d + shift * d, g, atol=1e-6 * float(1 + abs(shift)))
+    assert shift >= max(0.0, -np.linalg.eigvalsh(H)[0]) - 1e-6
+    assert abs(shift) * (radius - size) <= 1e-6 * (1 + abs(shift))
+
+
+def test_the_hard_case_goes_along_the_lowest_eigenvector() -> None:
+    values, weights = torch.tensor([-1.0, 2.0], dtype=torch.float64), torch.tensor([0.0, 3.0], dtype=torch.float64)
+    shift, d = minimise_in_ball(values, weights, torch.tensor(2.0, dtype=torch.float64))
+    torch.testing.assert_close(shift, torch.tensor(1.0, dtype=torch.float64))
+    torch.testing.assert_close(d, torch.tensor([3**0.5, 1.0], dtype=torch.float64))
+
+
+def test_a_singular_model_with_a_solution_is_solved_by_the_shortest() -> None:
+    d = step(np.diag([2.0, 0.0, 0.0]), np.array([4.0, 0.0, 0.0]), 100.0)
+    np.testing.assert_allclose(d, [2.0, 0.0, 0.0], atol=1e-12)
+
+
+def test_a_flat_direction_downhill_is_followed_to_the_surface() -> None:
+    d = step(np.diag([2.0, 0.0]), np.array([4.0, 1e-3]), 10.0)
+    np.testing.assert_allclose(d, [2.0, 96**0.5], rtol=1e-3)
+
+
+def test_its_derivative_is_that_of_the_solution() -> None:
+    values = torch.tensor([0.5, 2.0, 3.0], dtype=torch.float64, requires_grad=True)
+    weights = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64, requires_grad=True)
+    radius = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v, w, r: minimise_in_ball(v, w, r)[1], (values, weights, radius))
+
+
+@settings(max_examples=20)
+@given(powers=st.lists(st.integers(-8, 8), min_size=2, max_size=2))
+def test_diagonal_scale_makes_iterates_independent_of_units(powers: list[int]) -> None:
+    """Units that are powers of two change no rounding but that of the decomposition."""
+    units = torch.tensor([2.0**k for k in powers], dtype=torch.float64)
+
+    def residuals(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([10 * (x[1] - x[0] ** 2), 1 - x[0]])
+
+    opt = tz.m.ExactTrustRegion(tz.m.GaussNewton(), scale="diagonal", init=100.0)
+    x, z = torch.tensor([-1.2, 1.0], dtype=torch.float64), torch.tensor([-1.2, 1.0], dtype=torch.float64) / units
+    state, other = opt.init(x), opt.init(z)
+    for _ in range(6):
+        x, state = opt(x, state, residuals)
+        z, other = opt(z, other, lambda z: residuals(z * units))
+        torch.testing.assert_close(z * units, x, rtol=1e-6, atol=1e-8)
+
+
+REGIONS = {
+    "ExactTrustRegion": lambda keep: tz.m.ExactTrustRegion(tz.m.Newton(), keep_grad=keep),
+    "LevenbergMarquardt": lambda keep: tz.m.LevenbergMarquardt(tz.m.Newton(), keep_grad=keep),
+    "TrustCG": lambda keep: tz.m.TrustCG(tz.m.Newton(), keep_grad=keep),
+    "Dogleg": lambda keep: tz.m.Dogleg(tz.m.Newton(), keep_grad=keep),
+    "CubicRegularization": lambda keep: tz.m.CubicRegularization(tz.m.Newton(), keep_grad=keep),
+}
+
+
+def rosenbrock(x: torch.Tensor) -> torch.Tensor:
+    return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_keeping_gradients_changes_no_step_and_saves_an_evaluation_each(name: str) -> None:
+    x0 = torch.tensor([-1.2, 1.0], dtype=torch.float64)
+    runs = [
+        tz.minimize(rosenbrock, x0, REGIONS[name](keep), max_iterations=12, differentiate=None)
+        for keep in (False, True)
+    ]
+    torch.testing.assert_close(runs[0].x, runs[1].x, rtol=0, atol=0)
+    assert runs[0].iterations == runs[1].iterations
+    assert runs[0].evaluations - runs[1].evaluations == runs[1].iterations
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_what_is_published_is_the_loss_and_gradient_after_the_step(name: str) -> None:
+    opt = REGIONS[name](True)
+    x = torch.tensor([-1.2, 1.0], dtype=torch.float64)
+    state = opt.init(x)
+    for _ in range(4):
+        state, var = opt.step(state, tz.Var(x, objective=rosenbrock))
+        x = tz.apply_update(var)
+        assert var.accepted is not None
+        grad, value = torch.func.grad_and_value(rosenbrock)(x)
+        torch.testing.assert_close(var.accepted, (value, grad), rtol=1e-12, atol=1e-12)
+
+
+def test_a_step_that_fails_publishes_where_it_stands() -> None:
+    """Every trial is worse than x0 by construction: the loss is infinite anywhere else."""
+    x0 = torch.tensor([1.0, 2.0], dtype=torch.float64)
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        return (x**2).sum() + torch.where((x == x0).all(), 0.0, torch.inf)
+
+    opt = tz.m.ExactTrustRegion(tz.m.Newton(), keep_grad=True, max_attempts=3)
+    state, var = opt.step(opt.init(x0), tz.Var(x0, objective=f))
+    assert var.accepted is not None
+    torch.testing.assert_close(var.accepted, (torch.tensor(5.0, dtype=torch.float64), 2 * x0))
+    assert int(opt.evaluations(state)) == 3
+    assert not bool(state.own.accepted)

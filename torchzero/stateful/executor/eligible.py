@@ -1,0 +1,49 @@
+"""Which modules may be evaluated in another layout, and for which parameters."""
+
+import torch
+from torch import Tensor, nn
+
+from torchzero.core.module import Module
+from torchzero.core.transform import TensorwiseTransform, Transform
+from torchzero.core.tree import Leaves
+
+_READS = frozenset({"params", "grad", "value"})
+_PLAIN = {"update": (Transform.update,), "apply": (Transform.apply,), "step": (Module.step, TensorwiseTransform.step)}
+
+
+def is_elementwise(link: Module) -> bool:
+    """Whether tensors may be split and merged: by declaration, for a plain function of a tree.
+
+    A module with an `update` or `apply` of its own may look at or set more of a Var than the direction.
+    """
+    return all(
+        m.locality == "elementwise"
+        and isinstance(m, Transform)
+        and m.needs <= _READS
+        and all(getattr(type(m), name) in allowed for name, allowed in _PLAIN.items())
+        for m in link.walk()
+    )
+
+
+def has_plain_settings(link: Module) -> bool:
+    """Whether every setting is one value, or one for each parameter."""
+    return all(
+        not isinstance(value, list | tuple | dict) or isinstance(value, Leaves)
+        for m in link.walk()
+        for value in m.hypers().values()
+    )
+
+
+def is_plain(p: Tensor) -> bool:
+    """Whether no subclass has a say in what happens to a tensor."""
+    return type(p) in (Tensor, nn.Parameter) and p.layout == torch.strided
+
+
+def is_dense(x: Tensor) -> bool:
+    """Whether the elements fill a piece of memory without gaps or overlaps, in any order."""
+    expected = 1
+    for stride, size in sorted((s, n) for s, n in zip(x.stride(), x.shape, strict=True) if n > 1):
+        if stride != expected:
+            return False
+        expected *= size
+    return True

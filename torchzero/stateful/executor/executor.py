@@ -1,0 +1,88 @@
+"""Executor: takes the step of a chain in the fastest layout that its modules' locality allows."""
+
+from typing import Any
+
+from torch import Tensor
+
+from torchzero.core.module import Module
+from torchzero.stateful.executor.eligible import has_plain_settings, is_elementwise, is_plain
+from torchzero.stateful.executor.plan import Plan, settings_of
+
+
+class Executor:
+    """Keeps a plan for as long as the parameters that take part, their settings' grouping and the state are the same.
+
+    A step gives what `chain.step` would, with the state and the parameters written in place.
+
+    Attributes:
+        enabled: whether it may be used; for tests and for comparisons.
+        used: whether the last step was taken by it.
+    """
+
+    def __init__(self) -> None:
+        self.enabled = True
+        self.used = False
+        self._chain: Module | None = None
+        self._able = False
+        self._plan: Plan | None = None
+        self._key: Any = None  # what the plan was made for
+        self._active: list[bool] = []
+        self._state: Any = None  # the state whose tensors it writes
+
+    def step(
+        self,
+        chain: Any,
+        state: dict[str, Any],
+        params: list[Tensor],
+        grads: list[Tensor | None],
+        active: list[bool],
+        loss: Any,
+        step: int,
+        kwargs: Any,
+    ) -> Any:
+        """Move the active parameters; returns the state, or None, with nothing changed, if the plain way must do."""
+        self.used = False
+        if not self.enabled:
+            return None
+        if chain is not self._chain and not self._adopt(chain, params, active):
+            return None
+        if not self._able or not all(_fits(p, g) for p, g, on in zip(params, grads, active, strict=True) if on):
+            return None
+        if state is not self._state or self._plan is None or active != self._active:
+            if not all(is_plain(p) for p, on in zip(params, active, strict=True) if on):
+                return None
+            links = list(chain.links)
+            self._plan = Plan(links, [state[key] for key in chain.keys()], params, active)
+            self._state = dict(zip(chain.keys(), self._plan.states, strict=True))
+            self._active = active
+        news = [slab.step(params, grads, loss, step, kwargs) for slab in self._plan.slabs]
+        for slab, new in zip(self._plan.slabs, news, strict=True):
+            for x, y in zip(slab.counters, new, strict=True):
+                x.copy_(y)
+        self.used = True
+        return self._state
+
+    def _adopt(self, chain: Any, params: list[Tensor], active: list[bool]) -> bool:
+        """Take over a chain with other settings; the plan stays if they are grouped as they were."""
+        links = list(chain.links)
+        self._chain = chain
+        self._able = all(is_elementwise(link) and has_plain_settings(link) for link in links)
+        if not self._able:
+            self._plan = None
+            return False
+        key = _pattern(settings_of(links, len(params)))
+        if self._plan is not None and key == self._key:
+            self._plan.configure(links)
+        else:
+            self._plan, self._key = None, key
+        return True
+
+
+def _pattern(keys: list[Any]) -> list[int]:
+    """The same list for settings that are grouped in the same way."""
+    first: dict[Any, int] = {}
+    return [first.setdefault(key, len(first)) for key in keys]
+
+
+def _fits(p: Tensor, g: Tensor | None) -> bool:
+    return g is not None and g.dtype == p.dtype and is_plain(g) and g.shape == p.shape

@@ -1,0 +1,135 @@
+"""Plan: which parameters are evaluated together, and where their state lives."""
+
+from typing import Any
+
+import optree
+import torch
+from torch import Tensor
+
+from torchzero.core.module import Module
+from torchzero.core.tree import Leaves
+from torchzero.stateful.executor.eligible import is_dense
+from torchzero.stateful.executor.slab import Gathered, InPlace, Slab, pieces
+from torchzero.stateful.settings import rebuild
+
+LARGE = 2**15  # from this many elements on a parameter is evaluated where it lies
+
+
+class Plan:
+    """The slabs of a chain, and its state with the tensors that the slabs write.
+
+    Args:
+        links: the modules.
+        states: the state of each link.
+        params: all parameters of the optimizer.
+        active: which of them take part.
+    """
+
+    def __init__(self, links: list[Module], states: list[Any], params: list[Tensor], active: list[bool]) -> None:
+        nodes, spec = optree.tree_flatten(states, is_leaf=_is_leaves)
+        self._lead = _leads(links_for(links, 0))
+        self._new = [list(node) if _is_leaves(node) else node.clone() for node in nodes]
+        self._counters: dict[tuple[int, int], Tensor] = {}
+        keys = [
+            (p.dtype, p.device, key, *(id(x) for x in self._scalars(nodes, i)))
+            for i, (p, key) in enumerate(zip(params, settings_of(links, len(params)), strict=True))
+        ]
+        self.slabs: list[Slab] = []
+        groups: dict[Any, list[int]] = {}
+        for i, (p, key, on) in enumerate(zip(params, keys, active, strict=True)):
+            if on:
+                alone = p.numel() >= LARGE and is_dense(p)
+                groups.setdefault((key, i if alone else -1), []).append(i)
+        for (_, alone), who in groups.items():
+            self.slabs.append(
+                self._slab(nodes, spec, who, [params[i] for i in who], InPlace if alone >= 0 else Gathered)
+            )
+        names = next((node.names for node in nodes if _is_leaves(node)), ())
+        self.states = spec.unflatten(Leaves(x, names) if isinstance(x, list) else x for x in self._new)
+        self.configure(links)
+
+    def configure(self, links: list[Module]) -> None:
+        """Take over the current settings."""
+        for slab in self.slabs:
+            slab.links = links_for(links, slab.who[0])
+
+    def _scalars(self, nodes: list[Any], i: int) -> list[Tensor]:
+        """The 0-d tensors among parameter i's state."""
+        mine = [x for node in nodes if _is_leaves(node) for x in optree.tree_leaves(node[i])]
+        return [x for x, lead in zip(mine, self._lead, strict=False) if lead is None]
+
+    def _slab(self, nodes: list[Any], spec: Any, who: list[int], params: list[Tensor], kind: type[Slab]) -> Slab:
+        lead = iter(self._lead)
+        tensors: list[Tensor] = []
+        shared: list[bool] = []
+        bare: list[Any] = []
+        for k, node in enumerate(nodes):
+            if not _is_leaves(node):
+                tensors.append(self._new[k])
+                shared.append(True)
+                bare.append(self._new[k])
+                continue
+            columns = zip(*(optree.tree_leaves(node[i]) for i in who), strict=True)
+            part = optree.tree_structure(node[who[0]])
+            flats, places = [], []
+            for column in columns:
+                before = next(lead)
+                if before is None:
+                    flat = self._counters.setdefault((k, id(column[0])), column[0].clone())
+                    place = [flat] * len(who)
+                else:
+                    flat, place = _place(list(column), params, before, kind)
+                shared.append(before is None)
+                flats.append(flat)
+                places.append(place)
+            for j, i in enumerate(who):
+                self._new[k][i] = part.unflatten(place[j] for place in places)
+            tensors += flats
+            bare.append(part.unflatten(flats))
+        return kind(who, params, tensors, shared, optree.tree_structure(spec.unflatten(bare)))
+
+
+def _place(
+    column: list[Tensor], params: list[Tensor], lead: tuple[int, ...], kind: type[Slab]
+) -> tuple[Tensor, list[Tensor]]:
+    """One slot of the parameters as a flat tensor (*lead, N), and its views in the parameters' shapes."""
+    like = column[0]
+    flat = torch.empty(*lead, sum(p.numel() for p in params), dtype=like.dtype, device=like.device)
+    if kind is InPlace:  # in the order of the parameter's memory
+        p = params[0]
+        views = [flat.as_strided((*lead, *p.shape), (*flat.stride()[:-1], *p.stride()))]
+    else:
+        views = pieces(flat, params)
+    torch._foreach_copy_(views, column)
+    return flat, views
+
+
+def _is_leaves(x: Any) -> bool:
+    return isinstance(x, Leaves)
+
+
+def _leads(links: list[Module]) -> list[tuple[int, ...] | None]:
+    """For each tensor of one parameter's state the dimensions before the parameter's own; None for a 0-d tensor."""
+    out: list[tuple[int, ...] | None] = []
+    probe = Leaves([torch.zeros(2)], ("probe",))
+    for node in optree.tree_leaves([link.init(probe) for link in links], is_leaf=_is_leaves):
+        if _is_leaves(node):
+            out += [None if x.ndim == 0 else tuple(x.shape[:-1]) for x in optree.tree_leaves(node[0])]
+    return out
+
+
+def settings_of(links: list[Module], n: int) -> list[tuple[Any, ...]]:
+    """For each parameter a key of the settings that differ between parameters."""
+    varying = [v for link in links for m in link.walk() for v in m.hypers().values() if isinstance(v, Leaves)]
+    if not varying:
+        return [()] * n
+    return [tuple(id(x) if isinstance(x, Tensor) else x for x in row) for row in zip(*varying, strict=True)]
+
+
+def links_for(links: list[Module], i: int) -> list[Module]:
+    """The modules with the settings of parameter i."""
+    out = []
+    for link in links:
+        own = {id(m): {k: v[i] for k, v in m.hypers().items() if isinstance(v, Leaves)} for m in link.walk()}
+        out.append(rebuild(link, own))
+    return out
