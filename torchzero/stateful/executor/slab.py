@@ -60,7 +60,7 @@ class Slab:
             for link, own in zip(self.links, self.spec.unflatten(state), strict=True):
                 own, var = link.step(own, var)
                 made.append(own)
-            new = self.spec.flatten_up_to(made)
+            new = self.spec.flatten_up_to(tuple(made))
             _write(state, new, self.shared, x, var.update, memory)
         self.scatter(params)
         return [y for y, s in zip(new, self.shared, strict=True) if s]
