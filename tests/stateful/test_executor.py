@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import torchzero as tz
 from tests import registry
+from torchzero.stateful.executor import kernel
 from torchzero.stateful.executor.eligible import is_elementwise
 from torchzero.stateful.executor.plan import LARGE
 from torchzero.stateful.executor.slab import BLOCK
@@ -23,6 +25,7 @@ ELEMENTWISE: dict[str, Callable[[], tz.Module]] = {
 EVERYDAY: dict[str, Callable[[], list[Any]]] = {
     "AdamW": lambda: [tz.m.Adam(), tz.m.WeightDecay(0.1), tz.m.LR(0.01)],
     "AMSGrad": lambda: [tz.m.ClipValue(0.5), tz.m.Adam(amsgrad=True), tz.m.LR(0.01)],
+    "all five": lambda: [tz.m.ClipValue(0.5), tz.m.Adam(), tz.m.Cautious(), tz.m.WeightDecay(0.1), tz.m.LR(0.01)],
     "NAG": lambda: [tz.m.WeightDecay(0.01), tz.m.NAG(0.9), tz.m.LR(0.01)],
     "history": lambda: [tz.m.Previous(2), tz.m.LR(0.01)],
     "median": lambda: [tz.m.MedianAveraging(3), tz.m.LR(0.01)],
@@ -46,13 +49,20 @@ def tensor(shape: tuple[int, ...], seed: int, dtype: torch.dtype, layout: str) -
 class Pair:
     """The same optimization twice: by the executor and without."""
 
-    def __init__(self, make: Callable[[], list[Any]], params: list[Tensor], groups: int = 1, **settings: Any) -> None:
+    def __init__(
+        self,
+        make: Callable[[], list[Any]],
+        params: list[Tensor],
+        groups: int = 1,
+        compile: bool = False,
+        **settings: Any,
+    ) -> None:
         self.params = [[nn.Parameter(p.clone()) for p in params] for _ in range(2)]
         self.opts = []
         for mine, enabled in zip(self.params, (True, False), strict=True):
             parts: list[Any] = [{"params": mine[i::groups]} for i in range(groups)]
             parts[-1].update(settings)
-            opt = tz.Modular([p for p in parts if p["params"]], *make())
+            opt = tz.Modular([p for p in parts if p["params"]], *make(), compile=compile)
             opt.executor.enabled = enabled
             self.opts.append(opt)
 
@@ -214,3 +224,59 @@ def test_a_hook_sees_the_plain_way() -> None:
 def test_the_everyday_modules_are_elementwise() -> None:
     names = {name.partition(".")[0] for name in ELEMENTWISE}
     assert {"Adam", "ClipValue", "LR", "WeightDecay", "HeavyBall", "NAG", "RMSprop", "Lion", "EMA"} <= names
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # in what torch imports to compile
+class TestCompiled:
+    """One kernel a chain, which computes what the plain way does and is not compiled again."""
+
+    @pytest.fixture(autouse=True)
+    def _afresh(self) -> Any:
+        torch._dynamo.reset()
+        yield
+        torch._dynamo.reset()
+
+    def pair(self, chain: str, params: list[Tensor], **settings: Any) -> Pair:
+        pair = Pair(EVERYDAY[chain], params, groups=2 if settings else 1, **settings)
+        compiled = Pair(EVERYDAY[chain], params, groups=2 if settings else 1, compile=True, **settings)
+        pair.params[0], pair.opts[0] = compiled.params[0], compiled.opts[0]
+        return pair
+
+    def test_settings_schedules_and_sizes_move_without_another_compilation(self) -> None:
+        pair = self.pair("all five", [tensor(s, i, torch.float32, "") for i, s in enumerate(SHAPES)], lr=0.1)
+        schedulers = [torch.optim.lr_scheduler.ExponentialLR(o, 0.9) for o in pair.opts]
+        pair.step(0)
+        with torch._dynamo.config.patch(error_on_recompile=True):
+            for k in range(1, 4):
+                for s in schedulers:
+                    s.step()
+                for opt in pair.opts:
+                    opt.param_groups[0]["beta1"] = 0.9 - 0.1 * k
+                pair.step(k)
+            for mine, opt in zip(pair.params, pair.opts, strict=True):
+                mine.append(nn.Parameter(tensor((LARGE + 5,), 50, torch.float32, "")))
+                opt.add_param_group({"params": mine[-1:]})
+            pair.step(4)
+        pair.agree()
+
+    @pytest.mark.parametrize("chain", ["NAG", "schedule"])
+    def test_other_chains(self, chain: str) -> None:
+        pair = self.pair(chain, [tensor(s, i, torch.float64, "channels last") for i, s in enumerate(SHAPES[:7])])
+        for k in range(3):
+            pair.step(k)
+        pair.agree()
+
+    def test_a_module_with_children_is_evaluated_eagerly(self) -> None:
+        pair = self.pair("nested", [tensor((3, 4), 0, torch.float32, "")])
+        pair.step(0)
+        pair.agree()
+
+    def test_a_long_first_step_says_what_it_is_doing(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(kernel.Kernel, "PATIENCE", 0.001)
+        pair = self.pair("AdamW", [tensor((3, 4), 0, torch.float32, "")])
+        pair.step(0)
+        assert capsys.readouterr().err.count("compiling the optimizer's step") == 1
+        pair.step(1)
+        assert not capsys.readouterr().err

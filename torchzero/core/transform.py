@@ -131,6 +131,13 @@ class TensorwiseTransform(Transform):
         """One tensor's new direction."""
         return u
 
+    def step_tensor(self, state: Any, u: Tensor, at: At) -> tuple[Any, Tensor]:
+        """Both functions on one tensor, its slot `t` counted already: the new state and direction, dtypes restored."""
+        if not _is_absent(state):
+            state = _kept(self.update_tensor(state, u, at), state)
+        out = self.apply_tensor(state, u, at)
+        return state, out if out.dtype == u.dtype else out.to(u.dtype)
+
     def init_tree(self, params: Tree) -> Any:
         leaves, spec = tree.flatten(params)
         states = [me.init_tensor(p) for me, p in zip(self._per_leaf(params, len(leaves)), leaves, strict=False)]

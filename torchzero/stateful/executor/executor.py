@@ -6,6 +6,7 @@ from torch import Tensor
 
 from torchzero.core.module import Module
 from torchzero.stateful.executor.eligible import has_plain_settings, is_elementwise, is_plain
+from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.executor.plan import Plan, settings_of
 
 
@@ -19,7 +20,8 @@ class Executor:
         used: whether the last step was taken by it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, compiled: bool = False) -> None:
+        self._kernels: dict[Any, Kernel] | None = {} if compiled else None
         self.enabled = True
         self.used = False
         self._chain: Module | None = None
@@ -54,6 +56,8 @@ class Executor:
             links = list(chain.links)
             keys = chain.keys()
             self._plan = Plan(links, [state[key] for key in keys], params, active)
+            for slab in self._plan.slabs:
+                slab.kernels = self._kernels
             self._state = dict(zip(keys, self._plan.states, strict=True))
             self._active = active
         news = [slab.step(params, grads, loss, step, kwargs) for slab in self._plan.slabs]

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import optree
 import torch
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors
 
-from torchzero.core.module import Module
-from torchzero.core.var import Var
+from torchzero.core.module import Module, ScheduledState
+from torchzero.stateful.executor.elements import Head, elements, head
+from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.store import storage
 
 BLOCK = 2**17  # elements that are evaluated at a time, so that what they need stays in the cache
@@ -25,6 +27,7 @@ class Slab:
     """
 
     links: list[Module]  # the modules, with the settings of these parameters
+    kernels: dict[Any, Kernel] | None = None  # the compiled graphs of the optimizer, if it is to compile
 
     def __init__(
         self, who: list[int], params: list[Tensor], state: list[Tensor], shared: list[bool], spec: Any
@@ -35,6 +38,8 @@ class Slab:
         self.spec = spec
         self.counters = [x for x, s in zip(state, shared, strict=True) if s]
         self.size = sum(p.numel() for p in params)
+        marks = [m.own if isinstance(m, ScheduledState) else m for m in spec.unflatten(shared)]
+        self.own_shared, self.own = optree.tree_flatten(marks)  # pyright: ignore[reportArgumentType]
         self.memory = {storage(x) for x, s in zip(state, shared, strict=True) if not s}
 
     def gather(self, params: list[Tensor], grads: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -48,22 +53,38 @@ class Slab:
         """Move the parameters and the states in place; returns the new values of the shared tensors."""
         params = [params[i] for i in self.who]
         p, g = self.gather(params, [grads[i] for i in self.who])
+        heads = [head(link, state) for link, state in zip(self.links, self.spec.unflatten(self.state), strict=True)]
+        state = self.own.flatten_up_to([h.state for h in heads])
+        if self.kernels is not None and self.size > 1 and Kernel.suits(heads):
+            key = Kernel.key(heads)
+            if key not in self.kernels:
+                self.kernels[key] = Kernel(heads, self.own_shared)
+            wide = iter(self.kernels[key](heads, p, g, loss))
+            new = [next(wide) if s else y for y, s in zip(state, self.own_shared, strict=True)]
+        else:
+            new = self._eager(heads, state, p, g, loss, step, kwargs)
+        self.scatter(params)
+        states = [
+            s if h.k is None else ScheduledState(h.k, s) for h, s in zip(heads, self.own.unflatten(new), strict=True)
+        ]
+        return [y for y, s in zip(self.spec.flatten_up_to(tuple(states)), self.shared, strict=True) if s]
+
+    def _eager(
+        self, heads: list[Head], state: list[Tensor], p: Tensor, g: Tensor, loss: Any, step: int, kwargs: Any
+    ) -> list[Tensor]:
+        """One block after the other; returns the new state, of which the shared tensors mean something."""
         memory = self.memory | {storage(p)}
-        new = self.state
+        new = state
         for a in range(0, max(self.size, 1), BLOCK):
-            state, x, u = self.state, p, g
+            here, x, u = state, p, g
             if self.size > BLOCK:
                 part = slice(a, a + BLOCK)
                 x, u = p[part], g[part]
-                state = [y if s else y[..., part] for y, s in zip(state, self.shared, strict=True)]
-            var, made = Var(x, grad=u, loss=loss, step=step, storage=kwargs), []
-            for link, own in zip(self.links, self.spec.unflatten(state), strict=True):
-                own, var = link.step(own, var)
-                made.append(own)
-            new = self.spec.flatten_up_to(tuple(made))
-            _write(state, new, self.shared, x, var.update, memory)
-        self.scatter(params)
-        return [y for y, s in zip(new, self.shared, strict=True) if s]
+                here = [y if s else y[..., part] for y, s in zip(state, self.own_shared, strict=True)]
+            made, u = elements(heads, self.own.unflatten(here), x, u, loss, step, kwargs)
+            new = self.own.flatten_up_to(made)
+            _write(here, new, self.own_shared, x, u, memory)
+        return new
 
 
 class Gathered(Slab):

@@ -1,0 +1,124 @@
+"""Kernel: the elements of a slab evaluated by one compiled graph."""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchzero.core.module import Module
+from torchzero.stateful.executor.elements import Head, elements, is_direct
+
+
+class Kernel:
+    """A run of elementwise modules as one compiled function, for flat tensors of any size.
+
+    Everything numeric enters as a 0-d tensor, so that settings and schedules move without another compilation; whole
+    numbers, which choose formulas, do not.
+    Parameters and states are written in place.
+
+    Args:
+        heads: the modules at some step; their numbers do not matter.
+        shared: for each tensor of the states whether it is not written here.
+    """
+
+    PATIENCE = 2.0  # seconds after which the user is told what takes so long
+
+    def __init__(self, heads: list[Head], shared: list[bool]) -> None:
+        links = [h.link for h in heads]
+        forms = [type(h.scalars) for h in heads]
+        names = [_names(link) for link in links]
+        self._used = False
+
+        def run(
+            states: list[Any],
+            param: Tensor,
+            grad: Tensor,
+            loss: Tensor | None,
+            values: list[list[Tensor]],
+            scalars: list[list[Tensor]],
+        ) -> list[Tensor]:
+            ready = []
+            for link, keys, own, form, numbers in zip(links, names, values, forms, scalars, strict=True):
+                link = link.evolve(**dict(zip(keys, own, strict=True)))
+                ready.append(Head(link, None, _restored(form, numbers), None))
+            made, u = elements(ready, states, param, grad, loss, 0, None)
+            u = u.clone()
+            old, new = _tensors(states), [y.clone() for y in _tensors(made)]
+            for x, y, s in zip(old, new, shared, strict=True):
+                if not s:
+                    x.copy_(y)
+            param.sub_(u)
+            return [y for y, s in zip(new, shared, strict=True) if s]
+
+        self._run = torch.compile(run, dynamic=True, fullgraph=True)
+
+    @staticmethod
+    def suits(heads: list[Head]) -> bool:
+        """Whether these modules are functions of one tensor whose states are flat."""
+        return all(is_direct(h.link) and all(isinstance(x, Tensor) or x == () for x in h.state) for h in heads)
+
+    @staticmethod
+    def key(heads: list[Head]) -> Any:
+        """What modules of one chain, with whatever numbers, have in common if they can share a kernel."""
+        return tuple(
+            (type(h.link), *((k, "moves" if _moves(v) else v) for k, v in h.link.hypers().items())) for h in heads
+        )
+
+    def __call__(self, heads: list[Head], param: Tensor, grad: Tensor, loss: Any) -> list[Tensor]:
+        """Move the parameters and the states; returns the new values of the shared tensors."""
+        values = [[_number(getattr(h.link, k), param) for k in _names(h.link)] for h in heads]
+        scalars = [[_number(x, param) for x in _parts(h.scalars)] for h in heads]
+        with contextlib.nullcontext() if self._used else _announced(self.PATIENCE):
+            out = self._run([h.state for h in heads], param, grad, loss, values, scalars)
+        self._used = True
+        return out
+
+
+def _names(link: Module) -> list[str]:
+    return [k for k, v in link.hypers().items() if _moves(v)]
+
+
+def _moves(value: Any) -> bool:
+    return isinstance(value, float | Tensor)
+
+
+def _parts(scalars: Any) -> list[Any]:
+    if scalars is None:
+        return []
+    return list(scalars) if isinstance(scalars, tuple) else [scalars]
+
+
+def _restored(form: type, numbers: list[Tensor]) -> Any:
+    if form is type(None):
+        return None
+    if not issubclass(form, tuple):
+        return numbers[0]
+    return form(*numbers) if hasattr(form, "_fields") else tuple(numbers)
+
+
+def _tensors(states: list[Any]) -> list[Tensor]:
+    return [x for state in states for x in state if isinstance(x, Tensor)]
+
+
+def _number(x: Any, like: Tensor) -> Tensor:
+    """A number as a 0-d tensor in the precision of the elements."""
+    if isinstance(x, Tensor):
+        return x.to(like.device, like.dtype) if x.is_floating_point() else x
+    return torch.tensor(x, dtype=like.dtype if isinstance(x, float) else None, device=like.device)
+
+
+@contextlib.contextmanager
+def _announced(seconds: float) -> Iterator[None]:
+    """Say what is going on if it takes longer than this."""
+    message = "torchzero: compiling the optimizer's step; this is done once for a chain, and kept in torch's cache\n"
+    timer = threading.Timer(seconds, sys.stderr.write, (message,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
