@@ -14,6 +14,7 @@ class Head(NamedTuple):
     """A module at this step, with everything that does not depend on the elements."""
 
     link: Module  # its schedules replaced by their values
+    direct: bool  # whether it is a function of one tensor, to be called without detours
     state: Any  # its state, without what counts the schedules; the count t is that after this step
     scalars: Any  # what `scalars` returned
     k: Tensor | None  # the new count of the schedules
@@ -24,15 +25,15 @@ def is_direct(link: Module) -> bool:
     return isinstance(link, TensorwiseTransform) and not link.children()
 
 
-def head(link: Module, state: Any) -> Head:
+def head(link: Module, direct: bool, state: Any) -> Head:
     """The part of a step that is done once."""
     k = None
     if isinstance(state, ScheduledState):
         link, state, k = link._at(state.k), state.own, state.k + 1
-    if not isinstance(link, TensorwiseTransform) or link.children() or "t" not in getattr(state, "_fields", ()):
-        return Head(link, state, None, k)
+    if not direct or "t" not in getattr(state, "_fields", ()):
+        return Head(link, direct, state, None, k)
     t = state.t + 1
-    return Head(link, state._replace(t=t), link.scalars(t.to(torch.float64)), k)
+    return Head(link, direct, state._replace(t=t), link.scalars(t.to(torch.float64)), k)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def elements(
@@ -40,10 +41,10 @@ def elements(
 ) -> tuple[list[Any], Tensor]:
     """The new states and the direction, for the elements given; `states` are parts of the heads'."""
     u, made = grad, []
-    for (link, _, scalars, _), state in zip(heads, states, strict=True):
-        if is_direct(link):
+    for (link, direct, _, scalars, _), state in zip(heads, states, strict=True):
+        if direct:
             at = At(param, grad if "grad" in link.needs else None, loss if "value" in link.needs else None, scalars)
-            state, u = link.step_tensor(state, u, at)
+            state, u = link.step_tensor(state, u, at)  # pyright: ignore[reportAttributeAccessIssue]
         else:
             var = Var(param, grad=grad, loss=loss, update=u, step=step, storage=storage)
             state, var = link.step(state, var)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchzero.core.module import Module
-from torchzero.stateful.executor.elements import Head, elements, is_direct
+from torchzero.stateful.executor.elements import Head, elements
 
 
 class Kernel:
@@ -44,7 +44,7 @@ class Kernel:
             ready = []
             for link, keys, own, form, numbers in zip(links, names, values, forms, scalars, strict=True):
                 link = link.evolve(**dict(zip(keys, own, strict=True)))
-                ready.append(Head(link, None, _restored(form, numbers), None))
+                ready.append(Head(link, True, None, _restored(form, numbers), None))
             made, u = elements(ready, states, param, grad, loss, 0, None)
             u = u.clone()
             old, new = _tensors(states), [y.clone() for y in _tensors(made)]
@@ -59,7 +59,7 @@ class Kernel:
     @staticmethod
     def suits(heads: list[Head]) -> bool:
         """Whether these modules are functions of one tensor whose states are flat."""
-        return all(is_direct(h.link) and all(isinstance(x, Tensor) or x == () for x in h.state) for h in heads)
+        return all(h.direct and all(isinstance(x, Tensor) or x == () for x in h.state) for h in heads)
 
     @staticmethod
     def key(heads: list[Head]) -> Any:

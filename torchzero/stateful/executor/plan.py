@@ -8,11 +8,12 @@ from torch import Tensor
 
 from torchzero.core.module import Module
 from torchzero.core.tree import Leaves
+from torchzero.stateful.executor.elements import is_direct
 from torchzero.stateful.executor.eligible import is_dense
 from torchzero.stateful.executor.slab import Gathered, InPlace, Slab, copy_each, pieces
 from torchzero.stateful.settings import rebuild
 
-LARGE = 2**15  # from this many elements on a parameter is evaluated where it lies
+LARGE = 2**16  # from this many elements on a parameter is evaluated where it lies
 
 
 class Plan:
@@ -53,7 +54,7 @@ class Plan:
     def configure(self, links: list[Module]) -> None:
         """Take over the current settings."""
         for slab in self.slabs:
-            slab.links = links_for(links, slab.who[0])
+            slab.links = [(link, is_direct(link)) for link in links_for(links, slab.who[0])]
 
     def _scalars(self, nodes: list[Any], i: int) -> list[Tensor]:
         """The 0-d tensors among parameter i's state."""

@@ -26,7 +26,7 @@ class Slab:
         spec: what makes the list of the modules' states from the tensors.
     """
 
-    links: list[Module]  # the modules, with the settings of these parameters
+    links: list[tuple[Module, bool]]  # the modules, with the settings of these parameters, and whether they are direct
     kernels: dict[Any, Kernel] | None = None  # the compiled graphs of the optimizer, if it is to compile
 
     def __init__(
@@ -53,7 +53,7 @@ class Slab:
         """Move the parameters and the states in place; returns the new values of the shared tensors."""
         params = [params[i] for i in self.who]
         p, g = self.gather(params, [grads[i] for i in self.who])
-        heads = [head(link, state) for link, state in zip(self.links, self.spec.unflatten(self.state), strict=True)]
+        heads = [head(*link, state) for link, state in zip(self.links, self.spec.unflatten(self.state), strict=True)]
         state = self.own.flatten_up_to([h.state for h in heads])
         if self.kernels is not None and self.size > 1 and Kernel.suits(heads):
             key = Kernel.key(heads)
