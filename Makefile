@@ -2,6 +2,7 @@
 #   make quickstart   set up, then train a small network on real data
 #   make test         set up, then run the tests
 #   make lint types doctest docs
+#   make bench        print how fast it is, next to torch.optim and to loops
 # On Linux, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu saves gigabytes if there is no GPU.
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help quickstart test lint format types doctest docs serve clean
+.PHONY: help quickstart test lint format types doctest docs bench serve clean
 
 help:
 	@sed -n 's/^#  //p' Makefile
@@ -56,6 +57,10 @@ format: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(VENV)/.test
+	$(BIN)/python -m tests.bench.step_overhead
+	$(BIN)/python -m tests.bench.batched_against_loop
 
 doctest: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) -q --doctest-modules torchzero
