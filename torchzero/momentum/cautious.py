@@ -57,7 +57,7 @@ class Cautious(Transform):
             return tree.map(torch.where, agree, u, var.grad)
         if self.mode == "backtrack":
             return tree.map(lambda a, x: torch.where(a, x, -x), agree, u)
-        kept = tree.map(lambda a, x: torch.where(a, x, torch.zeros_like(x)), agree, u)
+        kept = tree.map(lambda a, x: torch.where(a, x, 0.0), agree, u)
         if not self.normalize:
             return kept
         fraction = tree.total(tree.map(_as, agree, u)) / max(tree.count(u), 1)

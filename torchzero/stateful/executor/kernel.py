@@ -29,6 +29,7 @@ class Kernel:
 
     def __init__(self, heads: list[Head], shared: list[bool]) -> None:
         links = [h.link for h in heads]
+        direct = [h.direct for h in heads]
         forms = [type(h.scalars) for h in heads]
         names = [_names(link) for link in links]
         self._used = False
@@ -42,10 +43,12 @@ class Kernel:
             scalars: list[list[Tensor]],
         ) -> list[Tensor]:
             ready = []
-            for link, keys, own, form, numbers in zip(links, names, values, forms, scalars, strict=True):
+            for link, is_direct, keys, own, form, numbers in zip(
+                links, direct, names, values, forms, scalars, strict=True
+            ):
                 link = link.evolve(**dict(zip(keys, own, strict=True)))
-                ready.append(Head(link, True, None, _restored(form, numbers), None))
-            made, u = elements(ready, states, param, grad, loss, 0, None)
+                ready.append(Head(link, is_direct, None, _restored(form, numbers), None))
+            made, u = elements(ready, states, param, grad, loss, 0, {})
             u = u.clone()
             old, new = _tensors(states), [y.clone() for y in _tensors(made)]
             for x, y, s in zip(old, new, shared, strict=True):
@@ -58,8 +61,8 @@ class Kernel:
 
     @staticmethod
     def suits(heads: list[Head]) -> bool:
-        """Whether these modules are functions of one tensor whose states are flat."""
-        return all(h.direct and all(isinstance(x, Tensor) or x == () for x in h.state) for h in heads)
+        """Whether these modules have no children, and states that are flat."""
+        return all(not h.link.children() and all(isinstance(x, Tensor) or x == () for x in h.state) for h in heads)
 
     @staticmethod
     def key(heads: list[Head]) -> Any:
