@@ -27,6 +27,8 @@ EVERYDAY: dict[str, Callable[[], list[Any]]] = {
     "AMSGrad": lambda: [tz.m.ClipValue(0.5), tz.m.Adam(amsgrad=True), tz.m.LR(0.01)],
     "all five": lambda: [tz.m.ClipValue(0.5), tz.m.Adam(), tz.m.Cautious(), tz.m.WeightDecay(0.1), tz.m.LR(0.01)],
     "NAG": lambda: [tz.m.WeightDecay(0.01), tz.m.NAG(0.9), tz.m.LR(0.01)],
+    "clip": lambda: [tz.m.ClipNorm(0.5, dim="global"), tz.m.Adam(), tz.m.WeightDecay(0.1), tz.m.LR(0.01)],
+    "layers": lambda: [tz.m.HeavyBall(0.9), tz.m.Adam(), tz.m.Normalize(), tz.m.Cautious(), tz.m.LR(0.01)],
     "history": lambda: [tz.m.Previous(2), tz.m.LR(0.01)],
     "median": lambda: [tz.m.MedianAveraging(3), tz.m.LR(0.01)],
     "schedule": lambda: [tz.m.Adam(beta1=tz.schedules.Linear(0.5, 0.9, 4)), tz.m.LR(tz.schedules.Cosine(0.1, 0.0, 5))],
@@ -199,9 +201,9 @@ def test_state_and_parameters_stay_where_they_are() -> None:
 @pytest.mark.parametrize(
     "chain",
     [
-        lambda: [tz.m.ClipNorm(1.0), tz.m.Adam(), tz.m.LR(0.1)],
-        lambda: [tz.m.Adam(), tz.m.Cautious(normalize=True), tz.m.LR(0.1)],
-        lambda: [tz.m.AddNoise(0.1, seed=0), tz.m.LR(0.1)],
+        lambda: [tz.m.LR(0.1), tz.m.AddNoise(0.1, seed=0)],
+        lambda: [tz.m.Adam(), tz.m.LR(0.1), tz.m.Cautious(normalize=True)],
+        lambda: [tz.m.SkipNonFinite(tz.m.Adam()), tz.m.LR(0.1)],
     ],
 )
 def test_what_is_not_elementwise_takes_the_plain_way(chain: Callable[[], list[Any]]) -> None:

@@ -260,7 +260,9 @@ class Modular(torch.optim.Optimizer):
         """Take the step in place, where the executor can and nobody asked to look on."""
         if self.post_step_hooks or any(a and not w for a, w in zip(active, wanted, strict=True)):
             return False
-        state = self.executor.step(chain, self._state, self._params, grads, active, loss, self.current_step, kwargs)
+        state = self.executor.step(
+            chain, self._state, self._names, self._params, grads, active, loss, self.current_step, kwargs
+        )
         if state is None:
             return False
         self._state = state

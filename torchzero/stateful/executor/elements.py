@@ -37,10 +37,10 @@ def head(link: Module, direct: bool, state: Any) -> Head:
 
 
 def elements(
-    heads: list[Head], states: list[Any], param: Tensor, grad: Tensor, loss: Any, step: Any, storage: Any
+    heads: list[Head], states: list[Any], param: Tensor, grad: Tensor, u: Tensor, loss: Any, step: Any, storage: Any
 ) -> tuple[list[Any], Tensor]:
-    """The new states and the direction, for the elements given; `states` are parts of the heads'."""
-    u, made = grad, []
+    """The new states and direction for the elements given, from the direction u; `states` are parts of the heads'."""
+    made = []
     for (link, direct, _, scalars, _), state in zip(heads, states, strict=True):
         if direct:
             at = At(param, grad if "grad" in link.needs else None, loss if "value" in link.needs else None, scalars)

@@ -12,13 +12,17 @@ _PLAIN = {"update": (Transform.update,), "apply": (Transform.apply,), "step": (M
 
 
 def is_elementwise(link: Module) -> bool:
-    """Whether tensors may be split and merged: by declaration, for a plain function of a tree.
+    """Whether tensors may be split and merged: by declaration, for a plain function of a tree."""
+    return is_function(link) and all(m.locality == "elementwise" for m in link.walk())
 
-    A module with an `update` or `apply` of its own may look at or set more of a Var than the direction.
+
+def is_function(link: Module) -> bool:
+    """Whether a module maps a direction to a direction and does nothing else.
+
+    One with an `update` or `apply` of its own may look at or set more of a Var.
     """
     return all(
-        m.locality == "elementwise"
-        and isinstance(m, Transform)
+        isinstance(m, Transform)
         and m.needs <= _READS
         and all(getattr(type(m), name) in allowed for name, allowed in _PLAIN.items())
         for m in link.walk()

@@ -5,7 +5,10 @@ from typing import Any
 from torch import Tensor
 
 from torchzero.core.module import Module
-from torchzero.stateful.executor.eligible import has_plain_settings, is_elementwise, is_plain
+from torchzero.core.tree import HOLE, Leaves
+from torchzero.core.var import Var
+from torchzero.stateful import store
+from torchzero.stateful.executor.eligible import has_plain_settings, is_elementwise, is_function, is_plain
 from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.executor.plan import Plan, settings_of
 
@@ -13,7 +16,8 @@ from torchzero.stateful.executor.plan import Plan, settings_of
 class Executor:
     """Keeps a plan for as long as the parameters that take part, their settings' grouping and the state are the same.
 
-    A step gives what `chain.step` would, with the state and the parameters written in place.
+    A step gives what `chain.step` would, with the state and the parameters written in place. The links at the end of
+    the chain that are all elementwise are evaluated on slabs; those before them, such as a global clip, leaf by leaf.
 
     Attributes:
         enabled: whether it may be used; for tests and for comparisons.
@@ -26,6 +30,7 @@ class Executor:
         self.used = False
         self._chain: Module | None = None
         self._able = False
+        self._first = 0  # the link from which on all are elementwise
         self._plan: Plan | None = None
         self._key: Any = None  # what the plan was made for
         self._active: list[bool] = []
@@ -35,6 +40,7 @@ class Executor:
         self,
         chain: Any,
         state: dict[str, Any],
+        names: tuple[str, ...],
         params: list[Tensor],
         grads: list[Tensor | None],
         active: list[bool],
@@ -50,17 +56,21 @@ class Executor:
             return None
         if not self._able or not all(_fits(p, g) for p, g, on in zip(params, grads, active, strict=True) if on):
             return None
+        keys, links, first = chain.keys(), list(chain.links), self._first
         if state is not self._state or self._plan is None or active != self._active:
             if not all(is_plain(p) for p, on in zip(params, active, strict=True) if on):
                 return None
-            links = list(chain.links)
-            keys = chain.keys()
-            self._plan = Plan(links, [state[key] for key in keys], params, active)
+            self._plan = Plan(links[first:], [state[key] for key in keys[first:]], params, active)
             for slab in self._plan.slabs:
                 slab.kernels = self._kernels
-            self._state = dict(zip(keys, self._plan.states, strict=True))
+            self._state = {**state, **dict(zip(keys[first:], self._plan.states, strict=True))}
             self._active = active
-        news = [slab.step(params, grads, loss, step, kwargs) for slab in self._plan.slabs]
+        us = grads
+        if first:
+            before = {key: state[key] for key in keys[:first]}
+            after, us = leaf_by_leaf(links[:first], before, names, params, grads, active, loss, step, kwargs)
+            self._state = {**self._state, **after}
+        news = [slab.step(params, grads, us, loss, step, kwargs) for slab in self._plan.slabs]
         for slab, new in zip(self._plan.slabs, news, strict=True):
             for x, y in zip(slab.counters, new, strict=True):
                 x.copy_(y)
@@ -71,16 +81,42 @@ class Executor:
         """Take over a chain with other settings; the plan stays if they are grouped as they were."""
         links = list(chain.links)
         self._chain = chain
-        self._able = all(is_elementwise(link) and has_plain_settings(link) for link in links)
+        flags = [is_elementwise(link) and has_plain_settings(link) for link in links]
+        first = len(flags) - next((i for i, flag in enumerate(reversed(flags)) if not flag), len(flags))
+        self._able = first < len(links) and all(map(is_function, links[:first]))
         if not self._able:
             self._plan = None
             return False
-        key = _pattern(settings_of(links, len(params)))
+        key = first, _pattern(settings_of(links[first:], len(params)))
+        self._first = first
         if self._plan is not None and key == self._key:
-            self._plan.configure(links)
+            self._plan.configure(links[first:])
         else:
             self._plan, self._key = None, key
         return True
+
+
+def leaf_by_leaf(
+    links: list[Module],
+    states: dict[str, Any],
+    names: tuple[str, ...],
+    params: list[Tensor],
+    grads: list[Any],
+    active: list[bool],
+    loss: Any,
+    step: int,
+    kwargs: Any,
+) -> tuple[dict[str, Any], list[Any]]:
+    """Run modules on the tree of active parameters: the new states, and for each parameter its direction."""
+    values = Leaves([p.detach() if on else HOLE for p, on in zip(params, active, strict=True)], names)
+    shown = Leaves([g if on else HOLE for g, on in zip(grads, active, strict=True)], names)
+    var, after = Var(values, grad=shown, loss=loss, step=step, storage=kwargs), {}
+    for link, (key, state) in zip(links, states.items(), strict=True):
+        state, var = link.step(store.narrow(state, active), var)
+        after[key] = state
+    changing = {store.storage(x) for x in (*params, *grads) if x is not None}
+    after = store.merge(states, store.unalias(after, changing), active, after)
+    return after, list(var.update)
 
 
 def _pattern(keys: list[Any]) -> list[int]:

@@ -38,6 +38,7 @@ class Kernel:
             states: list[Any],
             param: Tensor,
             grad: Tensor,
+            u: Tensor,
             loss: Tensor | None,
             values: list[list[Tensor]],
             scalars: list[list[Tensor]],
@@ -48,7 +49,7 @@ class Kernel:
             ):
                 link = link.evolve(**dict(zip(keys, own, strict=True)))
                 ready.append(Head(link, is_direct, None, _restored(form, numbers), None))
-            made, u = elements(ready, states, param, grad, loss, 0, {})
+            made, u = elements(ready, states, param, grad, u, loss, 0, {})
             u = u.clone()
             old, new = _tensors(states), [y.clone() for y in _tensors(made)]
             for x, y, s in zip(old, new, shared, strict=True):
@@ -71,12 +72,12 @@ class Kernel:
             (type(h.link), *((k, "moves" if _moves(v) else v) for k, v in h.link.hypers().items())) for h in heads
         )
 
-    def __call__(self, heads: list[Head], param: Tensor, grad: Tensor, loss: Any) -> list[Tensor]:
+    def __call__(self, heads: list[Head], param: Tensor, grad: Tensor, u: Tensor, loss: Any) -> list[Tensor]:
         """Move the parameters and the states; returns the new values of the shared tensors."""
         values = [[_number(getattr(h.link, k), param) for k in _names(h.link)] for h in heads]
         scalars = [[_number(x, param) for x in _parts(h.scalars)] for h in heads]
         with contextlib.nullcontext() if self._used else _announced(self.PATIENCE):
-            out = self._run([h.state for h in heads], param, grad, loss, values, scalars)
+            out = self._run([h.state for h in heads], param, grad, u, loss, values, scalars)
         self._used = True
         return out
 

@@ -42,27 +42,34 @@ class Slab:
         self.own_shared, self.own = optree.tree_flatten(marks)  # pyright: ignore[reportArgumentType]
         self.memory = {storage(x) for x, s in zip(state, shared, strict=True) if not s}
 
-    def gather(self, params: list[Tensor], grads: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """The parameters and their gradients as flat tensors; writing into the first may write the parameters."""
+    def gather(self, params: list[Tensor]) -> Tensor:
+        """The parameters as one flat tensor; writing into it may write the parameters."""
+        raise NotImplementedError
+
+    def flatten(self, params: list[Tensor], values: list[Tensor]) -> Tensor:
+        """Gradients or directions of the parameters, flat and in the same order, to be read."""
         raise NotImplementedError
 
     def scatter(self, params: list[Tensor]) -> None:
         """Write what `gather` returned first back to where the parameters live."""
 
-    def step(self, params: list[Tensor], grads: list[Any], loss: Any, step: int, kwargs: Any) -> list[Tensor]:
+    def step(
+        self, params: list[Tensor], grads: list[Any], us: list[Any], loss: Any, step: int, kwargs: Any
+    ) -> list[Tensor]:
         """Move the parameters and the states in place; returns the new values of the shared tensors."""
         params = [params[i] for i in self.who]
-        p, g = self.gather(params, [grads[i] for i in self.who])
+        p, g = self.gather(params), self.flatten(params, [grads[i] for i in self.who])
+        u = g if us is grads else self.flatten(params, [us[i] for i in self.who])
         heads = [head(*link, state) for link, state in zip(self.links, self.spec.unflatten(self.state), strict=True)]
         state = self.own.flatten_up_to([h.state for h in heads])
         if self.kernels is not None and self.size > 1 and Kernel.suits(heads):
             key = Kernel.key(heads)
             if key not in self.kernels:
                 self.kernels[key] = Kernel(heads, self.own_shared)
-            wide = iter(self.kernels[key](heads, p, g, loss))
+            wide = iter(self.kernels[key](heads, p, g, u, loss))
             new = [next(wide) if s else y for y, s in zip(state, self.own_shared, strict=True)]
         else:
-            new = self._eager(heads, state, p, g, loss, step, kwargs)
+            new = self._eager(heads, state, p, g, u, loss, step, kwargs)
         self.scatter(params)
         states = [
             s if h.k is None else ScheduledState(h.k, s) for h, s in zip(heads, self.own.unflatten(new), strict=True)
@@ -70,20 +77,20 @@ class Slab:
         return [y for y, s in zip(self.spec.flatten_up_to(tuple(states)), self.shared, strict=True) if s]
 
     def _eager(
-        self, heads: list[Head], state: list[Tensor], p: Tensor, g: Tensor, loss: Any, step: int, kwargs: Any
+        self, heads: list[Head], state: list[Tensor], p: Tensor, g: Tensor, u: Tensor, loss: Any, step: int, kwargs: Any
     ) -> list[Tensor]:
         """One block after the other; returns the new state, of which the shared tensors mean something."""
         memory = self.memory | {storage(p)}
         new = state
         for a in range(0, max(self.size, 1), BLOCK):
-            here, x, u = state, p, g
+            here, x, dx, d = state, p, g, u
             if self.size > BLOCK:
                 part = slice(a, a + BLOCK)
-                x, u = p[part], g[part]
+                x, dx, d = p[part], g[part], u[part]
                 here = [y if s else y[..., part] for y, s in zip(state, self.own_shared, strict=True)]
-            made, u = elements(heads, self.own.unflatten(here), x, u, loss, step, kwargs)
+            made, d = elements(heads, self.own.unflatten(here), x, dx, d, loss, step, kwargs)
             new = self.own.flatten_up_to(made)
-            _write(here, new, self.own_shared, x, u, memory)
+            _write(here, new, self.own_shared, x, d, memory)
         return new
 
 
@@ -96,9 +103,12 @@ class Gathered(Slab):
         self.flat = torch.empty(self.size, dtype=like.dtype, device=like.device)
         self.parts = pieces(self.flat, params)
 
-    def gather(self, params: list[Tensor], grads: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def gather(self, params: list[Tensor]) -> Tensor:
         copy_each(self.parts, params)
-        return self.flat, _flatten_dense_tensors(grads)
+        return self.flat
+
+    def flatten(self, params: list[Tensor], values: list[Tensor]) -> Tensor:
+        return _flatten_dense_tensors(values)
 
     def scatter(self, params: list[Tensor]) -> None:
         copy_each(params, self.parts)
@@ -107,11 +117,12 @@ class Gathered(Slab):
 class InPlace(Slab):
     """A large parameter, where it lies."""
 
-    def gather(self, params: list[Tensor], grads: list[Tensor]) -> tuple[Tensor, Tensor]:
-        (p,), (g,) = params, grads
-        if g.stride() != p.stride():
-            g = torch.empty_like(p, requires_grad=False).copy_(g)
-        return in_order(p.detach()), in_order(g)
+    def gather(self, params: list[Tensor]) -> Tensor:
+        return in_order(params[0].detach())
+
+    def flatten(self, params: list[Tensor], values: list[Tensor]) -> Tensor:
+        (p,), (x,) = params, values
+        return in_order(x if x.stride() == p.stride() else torch.empty_like(p, requires_grad=False).copy_(x))
 
 
 def copy_each(to: list[Tensor], of: list[Tensor]) -> None:
