@@ -8,7 +8,6 @@ from torchzero.minimization import METHODS
 from torchzero.minimization.result import CONVERGED
 from torchzero.minimization.run_by_values import by_values
 
-
 SUPERLINEAR = [name for name in METHODS if name not in ("adam", "gd", "lm") and not by_values(METHODS[name]())]
 
 
