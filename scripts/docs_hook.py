@@ -3,6 +3,7 @@
 python scripts/docs_hook.py     prints the catalogue page
 """
 
+import html
 import inspect
 import pathlib
 import re
@@ -16,6 +17,8 @@ if str(ROOT) not in sys.path:
 import torchzero as tz
 from tests import registry
 
+URL = r"https?://[^\s,;)]+[^\s,;.)]"
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 PLAIN = {"elementwise": "element", "tensor": "tensor", "global": "all"}
 
 
@@ -37,7 +40,8 @@ def reference(thing: Any) -> str:
     """What the docstring gives as its source, with links."""
     found = re.search(r"^References?:\s*(.*?)(?:\n\s*\n|\Z)", inspect.getdoc(thing) or "", re.DOTALL | re.MULTILINE)
     text = " ".join(found[1].split()) if found else ""
-    return re.sub(r"(?<![<(])(https?://[^\s,;)]+[^\s,;.)])", r"<\1>", text).replace("|", "\\|")
+    text = re.sub(rf"([^;,<(\s][^;<(]*?), ({URL})", r"[\1](\2)", text)
+    return re.sub(rf"(?<![<(]){URL}", r"<\g<0>>", text).replace("|", "\\|")
 
 
 def mark(name: str, law: str, notes: dict[str, int]) -> str:
@@ -191,6 +195,14 @@ def on_files(files: Any, config: Any) -> Any:
     for path, text in pages().items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_page_content(content: str, **kwargs: Any) -> str:
+    """Formulas as MathML, which browsers set themselves: nothing is loaded from elsewhere."""
+    from latex2mathml.converter import convert
+
+    style = {"span": "inline", "div": "block"}
+    return FORMULA.sub(lambda m: convert(html.unescape(m[2]).strip(), display=style[m[1]]), content)
 
 
 if __name__ == "__main__":

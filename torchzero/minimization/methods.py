@@ -25,7 +25,7 @@ METHODS: dict[str, Callable[[], Module]] = {
     "ssbroyden": lambda: Chain(m.SSBroyden(scale_first=True), m.StrongWolfe()),
     "cg": lambda: Chain(m.PolakRibiere(), m.StrongWolfe(c2=0.1, a_init="quadratic-clip", scale_first=True)),
     "newton": lambda: Chain(m.Newton(eigval_fn=torch.abs), m.HagerZhangLineSearch()),
-    "newton-cg": lambda: Chain(m.NewtonCG(truncated=True), m.StrongWolfe()),
+    "newton-cg": lambda: Chain(m.NewtonCG(tol=0.0, truncated=True), m.StrongWolfe()),
     "gd": lambda: Chain(m.StrongWolfe(a_init="first-order", scale_first=True)),
     "lm": lambda: Chain(m.ExactTrustRegion(m.GaussNewton(), init=100.0, scale="diagonal", keep_grad=True)),
     "trust-newton": lambda: Chain(m.ExactTrustRegion(m.Newton(), keep_grad=True)),

@@ -156,7 +156,7 @@ def _bar(total: int) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError as e:
-        raise ImportError("minimize(progress=True) needs tqdm: pip install torchzero[examples]") from e
+        raise ImportError("minimize(progress=True) needs tqdm: pip install tqdm") from e
     return tqdm(total=total)
 
 

@@ -10,5 +10,5 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "hypothesis":
         raise
-    remedy = "torchzero.testing needs hypothesis: pip install torchzero[test]"
+    remedy = "torchzero.testing needs hypothesis: pip install hypothesis"
     raise ModuleNotFoundError(remedy, name="hypothesis") from error
