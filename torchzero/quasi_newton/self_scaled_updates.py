@@ -95,9 +95,9 @@ class SSBFGS(_ScaledBroyden):
 
     Used where sᵀy > `tol`. Memory is that of two matrices, as B is kept beside H.
 
-    Follow it by a line search that meets the Wolfe conditions, such as StrongWolfe: then sᵀy > 0 at every step. After one
-    that only asks for a decrease, such as Backtracking, a short step along negative curvature is taken as it is, its
-    pair is passed over, and H stays as it is. That is worse here than with BFGS, since the scaling has made all
+    Follow it by a line search that meets the Wolfe conditions, such as StrongWolfe: then sᵀy > 0 at every step. After
+    one that only asks for a decrease, such as Backtracking, a short step along negative curvature is taken as it is,
+    its pair is passed over, and H stays as it is. That is worse here than with BFGS, since the scaling has made all
     of H as small as the steepest curvature asks for: from (-1.2, 1) it crawls along the valley of Rosenbrock.
 
     Args:
@@ -169,9 +169,9 @@ class SSBroyden(_ScaledBroyden, init=False):
 
     Used where sᵀy > `tol`. Memory is that of two matrices, as B is kept beside H.
 
-    Follow it by a line search that meets the Wolfe conditions, such as StrongWolfe: then sᵀy > 0 at every step. After one
-    that only asks for a decrease, such as Backtracking, a short step along negative curvature is taken as it is, its
-    pair is passed over, and H stays as it is. That is worse here than with BFGS, since the scaling has made all
+    Follow it by a line search that meets the Wolfe conditions, such as StrongWolfe: then sᵀy > 0 at every step. After
+    one that only asks for a decrease, such as Backtracking, a short step along negative curvature is taken as it is,
+    its pair is passed over, and H stays as it is. That is worse here than with BFGS, since the scaling has made all
     of H as small as the steepest curvature asks for: from (-1.2, 1) it crawls along the valley of Rosenbrock.
 
     Args:
@@ -228,9 +228,9 @@ class SSVM(_ScaledBroyden):
 
     Used where sᵀy > `tol`. Memory is that of two matrices, as B is kept beside H.
 
-    Follow it by a line search that meets the Wolfe conditions, such as StrongWolfe: then sᵀy > 0 at every step. After one
-    that only asks for a decrease, such as Backtracking, a short step along negative curvature is taken as it is, its
-    pair is passed over, and H stays as it is. That is worse here than with BFGS, since the scaling has made all
+    Follow it by a line search that meets the Wolfe conditions, such as StrongWolfe: then sᵀy > 0 at every step. After
+    one that only asks for a decrease, such as Backtracking, a short step along negative curvature is taken as it is,
+    its pair is passed over, and H stays as it is. That is worse here than with BFGS, since the scaling has made all
     of H as small as the steepest curvature asks for: from (-1.2, 1) it crawls along the valley of Rosenbrock.
 
     Args:
