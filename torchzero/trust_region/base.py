@@ -227,7 +227,7 @@ def outer(a: Tensor, b: Tensor) -> Tensor:
 
 
 def inverted(B: Operator) -> Operator:
-    """The same operator without a matrix that is known by its inverse: every product would be a solve, once is enough."""
+    """The operator without matrices known by their inverses: every product would be a solve, where once is enough."""
     if isinstance(B, BlockDiagonal):
         return BlockDiagonal(tuple(map(inverted, B.blocks)), B.sizes)
     return Dense(B.to_dense()) if isinstance(B, DenseInverse) else B
