@@ -1,16 +1,18 @@
 """Executor: takes the step of a chain in the fastest layout that its modules' locality allows."""
 
+from itertools import compress
 from typing import Any
 
 from torch import Tensor
 
 from torchzero.core.module import Module
-from torchzero.stateful.executor.eligible import has_plain_settings, is_elementwise, is_plain
-from torchzero.stateful.executor.plan import Plan, settings_of
+from torchzero.stateful.executor.eligible import are_apart, has_plain_settings, is_elementwise, is_plain
+from torchzero.stateful.executor.plan import Plan, has_initial_form, settings_of
 
 
 class Executor:
-    """Keeps a plan for as long as the parameters that take part, their settings' grouping and the state are the same.
+    """Keeps a plan for as long as the parameters that take part, their form, their settings' grouping and the state are
+    the same.
 
     A step gives what `chain.step` would, with the state and the parameters written in place.
 
@@ -27,6 +29,10 @@ class Executor:
         self._plan: Plan | None = None
         self._key: Any = None  # what the plan was made for
         self._active: list[bool] = []
+        self._at: list[Any] = []  # where the active parameters lie, with shapes and strides
+        self._forms: list[Any] = []  # their dtypes and devices, with shapes and strides
+        self._memory: set[int] = set()  # where those lie that have elements
+        self._apart = True  # whether no two of them share memory
         self._state: Any = None  # the state whose tensors it writes
 
     def step(
@@ -46,22 +52,41 @@ class Executor:
             return None
         if chain is not self._chain and not self._adopt(chain, params, active):
             return None
-        if not self._able or not all(_fits(p, g) for p, g, on in zip(params, grads, active, strict=True) if on):
+        if not self._able:
+            return None
+        some, theirs = list(compress(params, active)), list(compress(grads, active))
+        if not all(map(_fits, some, theirs)):
+            return None
+        at = [(p.data_ptr(), p.shape, p.stride()) for p in some]
+        if at != self._at:
+            self._look(at, some)
+        if not self._apart or not self._memory.isdisjoint([g.data_ptr() for g in theirs]):
             return None
         if state is not self._state or self._plan is None or active != self._active:
-            if not all(is_plain(p) for p, on in zip(params, active, strict=True) if on):
+            links, keys = list(chain.links), chain.keys()
+            states = [state[key] for key in keys]
+            if not all(map(is_plain, some)) or not has_initial_form(links, states, params, active):
                 return None
-            links = list(chain.links)
-            keys = chain.keys()
-            self._plan = Plan(links, [state[key] for key in keys], params, active)
-            self._state = dict(zip(keys, self._plan.states, strict=True))
-            self._active = active
+            plan = Plan(links, states, params, active)
+            for slab in plan.slabs:
+                slab.rehearse(params, grads, loss, step, kwargs)
+            self._plan, self._active = plan, active
+            self._state = dict(zip(keys, plan.states, strict=True))
         news = [slab.step(params, grads, loss, step, kwargs) for slab in self._plan.slabs]
         for slab, new in zip(self._plan.slabs, news, strict=True):
             for x, y in zip(slab.counters, new, strict=True):
                 x.copy_(y)
         self.used = True
         return self._state
+
+    def _look(self, at: list[Any], params: list[Tensor]) -> None:
+        """See where parameters lie that have moved; the plan stays if they have the form that they had."""
+        forms = [(p.dtype, p.device, p.shape, p.stride()) for p in params]
+        if forms != self._forms:
+            self._plan = None
+        # the order in which parameters are read and written makes no difference then
+        self._apart, self._memory = are_apart(params), {x for x, _, _ in at} - {0}
+        self._at, self._forms = at, forms
 
     def _adopt(self, chain: Any, params: list[Tensor], active: list[bool]) -> bool:
         """Take over a chain with other settings; the plan stays if they are grouped as they were."""

@@ -34,6 +34,7 @@ class Slab:
         self.shared = shared
         self.spec = spec
         self.counters = [x for x, s in zip(state, shared, strict=True) if s]
+        self.wide = set(map(storage, self.counters))
         self.size = sum(p.numel() for p in params)
         self.memory = {storage(x) for x, s in zip(state, shared, strict=True) if not s}
 
@@ -51,19 +52,32 @@ class Slab:
         memory = self.memory | {storage(p)}
         new = self.state
         for a in range(0, max(self.size, 1), BLOCK):
-            state, x, u = self.state, p, g
-            if self.size > BLOCK:
-                part = slice(a, a + BLOCK)
-                x, u = p[part], g[part]
-                state = [y if s else y[..., part] for y, s in zip(state, self.shared, strict=True)]
-            var, made = Var(x, grad=u, loss=loss, step=step, storage=kwargs), []
-            for link, own in zip(self.links, self.spec.unflatten(state), strict=True):
-                own, var = link.step(own, var)
-                made.append(own)
-            new = self.spec.flatten_up_to(tuple(made))
-            _write(state, new, self.shared, x, var.update, memory)
+            part = slice(a, a + BLOCK) if self.size > BLOCK else None
+            state, x, new, update = self._block(p, g, part, loss, step, kwargs)
+            _write(state, new, self.shared, x, update, memory)
         self.scatter(params)
-        return [y for y, s in zip(new, self.shared, strict=True) if s]
+        counters = zip(self.counters, [y for y, s in zip(new, self.shared, strict=True) if s], strict=True)
+        # a counter may become what another one was, which is written when all slabs have been evaluated
+        return [y.clone() if y is not x and storage(y) in self.wide else y for x, y in counters]
+
+    def rehearse(self, params: list[Tensor], grads: list[Any], loss: Any, step: int, kwargs: Any) -> None:
+        """Evaluate one element, and write nothing: a module that cannot do it raises before anything has changed."""
+        p, g = self.gather([params[i] for i in self.who], [grads[i] for i in self.who])
+        self._block(p, g, slice(0, 1), loss, step, kwargs)
+
+    def _block(
+        self, p: Tensor, g: Tensor, part: slice | None, loss: Any, step: int, kwargs: Any
+    ) -> tuple[list[Tensor], Tensor, list[Tensor], Tensor]:
+        """The state and the parameters of a part, and what becomes of them: the new state and the update."""
+        state, x, u = self.state, p, g
+        if part is not None:
+            x, u = p[part], g[part]
+            state = [y if s else y[..., part] for y, s in zip(state, self.shared, strict=True)]
+        var, made = Var(x, grad=u, loss=loss, step=step, storage=kwargs), []
+        for link, own in zip(self.links, self.spec.unflatten(state), strict=True):
+            own, var = link.step(own, var)
+            made.append(own)
+        return state, x, self.spec.flatten_up_to(tuple(made)), var.update
 
 
 class Gathered(Slab):
