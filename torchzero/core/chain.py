@@ -59,7 +59,7 @@ class Chain(Module):
     @property
     def locality(self) -> Locality:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The widest of the links' localities; that of a chain of nothing is elementwise."""
-        return max((link.chain_locality() for link in self.links), key=LOCALITIES.index, default=LOCALITIES[0])
+        return LOCALITIES[max((LOCALITIES.index(link.chain_locality()) for link in self.links), default=0)]
 
     def keys(self) -> list[str]:
         """The names of the links in the state."""

@@ -54,7 +54,7 @@ class Executor:
             return None
         if not self._able:
             return None
-        some, theirs = list(compress(params, active)), list(compress(grads, active))
+        some, theirs = list(compress(params, active)), list[Any](compress(grads, active))
         if not all(map(_fits, some, theirs)):
             return None
         at = [(p.data_ptr(), p.shape, p.stride()) for p in some]

@@ -140,10 +140,9 @@ def has_initial_form(links: list[Module], states: list[Any], params: list[Tensor
     for i, (p, on) in enumerate(zip(params, active, strict=True)):
         if on:
             mine = [x for node in nodes for x in optree.tree_leaves(node[i])]
-            for x, slot in zip(mine, slots[p.dtype], strict=True):
-                shape = () if slot.lead is None else (*slot.lead, *p.shape)
-                if (x.shape, x.dtype, x.device) != (shape, slot.dtype, p.device):
-                    return False
+            forms = [(() if lead is None else (*lead, *p.shape), dtype, p.device) for lead, dtype in slots[p.dtype]]
+            if forms != [(x.shape, x.dtype, x.device) for x in mine]:
+                return False
     return True
 
 
