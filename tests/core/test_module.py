@@ -199,6 +199,13 @@ def test_children_and_walk() -> None:
 def test_locality_of_a_chain_is_that_of_its_furthest_link() -> None:
     assert tz.m.Adam().chain_locality() == "elementwise"
     assert tz.m.Adam(exp_avg_tfm=Scaled()).chain_locality() == "global"
+    by_element, by_tensor, by_all = tz.m.Adam(), tz.m.Normalize(), tz.m.BFGS()
+    links = (by_element, by_tensor, by_all)
+    for k, reach in enumerate(("elementwise", "tensor", "global"), 1):
+        assert tz.Chain(*links[:k]).locality == reach
+        assert tz.Chain(*links[:k][::-1]).chain_locality() == reach
+        assert tz.m.Adam(exp_avg_tfm=tz.Chain(tz.m.ClipValue(1.0), *links[1:k])).chain_locality() == reach
+    assert tz.Chain().locality == "elementwise"
 
 
 def test_repr_shows_what_is_not_the_default() -> None:

@@ -98,3 +98,20 @@ def test_online_keeps_what_was_learned_over_many_batches(name: str) -> None:
     lowest = torch.linalg.eigvals(opt.operator(state).to_dense()).real
     assert 0.3 < lowest.min() <= lowest.max() < 30
     assert x.norm() < 0.1
+
+
+@pytest.mark.parametrize("name", ["SSVM", "SSBFGS", "SSBroyden"])
+def test_self_scaling_needs_a_search_that_meets_the_wolfe_conditions(name: str) -> None:
+    """After steps that only decrease, along negative curvature, nothing is learned: not a matter of the formulas."""
+    for search, crawls in ((tz.m.Backtracking, True), (tz.m.StrongWolfe, False)):
+        x = torch.tensor([-1.2, 1.0], dtype=torch.float64)
+        chain = tz.Chain(getattr(tz.m, name)(), search())
+        state, curvatures = chain.init(x), []
+        for _ in range(60):
+            before = x
+            x, state = chain(x, state, rosenbrock)
+            s, y = x - before, torch.func.grad(rosenbrock)(x) - torch.func.grad(rosenbrock)(before)
+            if s.norm() > 1e-7:
+                curvatures.append((s @ y / (s @ s)).item())
+        assert (rosenbrock(x).item() > 3) is crawls
+        assert (max(curvatures[10:]) < 0) if crawls else (min(curvatures) > 0)

@@ -176,6 +176,60 @@ def test_values_for_each_tensor_are_used_for_each_tensor() -> None:
         tz.m.BFGS(init_scale={"a": 2.0, "b": 4.0}).init(params)
 
 
+@pytest.mark.parametrize("name", ["BFGS", "SR1", "PSB", "SSVM", "DNRTR"])
+@pytest.mark.parametrize("inner", [None, tz.m.Identity()])
+def test_the_model_of_tensors_by_themselves_has_their_models_as_blocks(name: str, inner: tz.Module | None) -> None:
+    """Tensors of two dtypes, one without elements, and a setting of each."""
+    make, scales = getattr(tz.m, name), {"z": 2.0, "a": [4.0, 3.0, 1.0]}
+    rng = np.random.default_rng(1)
+    dtypes = {"z": torch.float64, "a": [torch.float32, torch.float64, torch.float64]}
+    shapes = {"z": (3,), "a": [(2, 2), (0,), ()]}
+
+    def draw() -> dict[str, Any]:
+        def one(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+            return torch.from_numpy(np.asarray(rng.normal(size=shape))).to(dtype)
+
+        return {"z": one((3,), dtypes["z"]), "a": [one(*x) for x in zip(shapes["a"], dtypes["a"], strict=True)]}
+
+    opt = make(init_scale=scales, concat_params=False, inner=inner)
+    alone = {k: make(init_scale=k) for k in (4.0, 3.0, 1.0, 2.0)}
+    points = [(draw(), draw()) for _ in range(4)]
+    state = opt.init(points[0][0])
+    own = [m.init(x) for m, x in zip(alone.values(), sorted_leaves(points[0][0]), strict=True)]
+    for p, g in points:
+        state = opt.update(state, tz.Var(p, grad=g))
+        rows = zip(alone.values(), own, sorted_leaves(p), sorted_leaves(g), strict=True)
+        own = [m.update(s, tz.Var(x, grad=u)) for m, s, x, u in rows]
+    B = opt.operator(state)
+    want = torch.block_diag(*(m.operator(s).to_dense().double() for m, s in zip(alone.values(), own, strict=True)))
+    close(B.to_dense(), want, 1e-6)
+    x = torch.linspace(-1, 1, 8, dtype=torch.float64)
+    close(B.matvec(x), want @ x, 1e-6)
+
+
+def sorted_leaves(tree: dict[str, Any]) -> list[Tensor]:
+    """In the order of the keys."""
+    return [*tree["a"], tree["z"]]
+
+
+@pytest.mark.parametrize("region", [tz.m.LevenbergMarquardt, tz.m.TrustCG, tz.m.CubicRegularization])
+def test_a_region_over_models_of_tensors_skips_those_without_gradient(region: Any) -> None:
+    params = [torch.tensor([2.0, -1.0]).requires_grad_(), torch.ones(3, requires_grad=True), torch.ones(2)]
+    opt = tz.Modular(params, region(tz.m.BFGS(concat_params=False)))
+
+    def closure(backward: bool = True) -> Tensor:
+        loss = (params[0] ** 4).sum() + (params[0][1] + 1) ** 2 + (params[1] ** 2).sum()
+        if backward:
+            loss.backward()
+        return loss
+
+    for k in range(40):
+        params[1].requires_grad_(k % 3 != 1)
+        opt.step(closure)
+    assert closure(False) < 0.35
+    assert params[2].tolist() == [1, 1]
+
+
 @pytest.mark.parametrize("name", ["BFGS", "SSBroyden", "ThomasOptimalMethod", "LBFGS", "LSR1", "GradientCorrection"])
 def test_on_one_objective_it_makes_no_difference_to_measure_both_ends_again(name: str) -> None:
     A = torch.diag(torch.tensor([1.0, 30.0], dtype=torch.float64))

@@ -166,7 +166,7 @@ def agree(a: list[Tensor], b: list[Tensor]) -> None:
 
 
 # Their Hessian is that of the residuals, which a loss does not show.
-OF_RESIDUALS = ("GaussNewton", "LevenbergMarquardt.1")
+OF_RESIDUALS = ("GaussNewton", "LevenbergMarquardt.1", "ExactTrustRegion.1")
 # A gradient of zero decays the weights; one that is None skips the parameter.
 DECAYS = ("MSAM", "MSAMMomentum")
 

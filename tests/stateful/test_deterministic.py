@@ -126,3 +126,70 @@ def test_a_copy_starts_without_what_was_known() -> None:
     before = len(twin.points)
     assert twin.run(3)[-1][0] == problem.run(3)[-1][0]
     assert len(twin.points) - before == len(problem.points) - before + 1
+
+
+def test_a_parameter_that_joined_is_not_passed_over() -> None:
+    problem = Problem(CHAINS["lbfgs"](), True)
+    problem.run(3)
+    new = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    plain = problem.closure
+
+    def closure(backward: bool = True) -> Tensor:
+        loss = plain(False) + ((new - 1) ** 2).sum()
+        if backward:
+            problem.opt.zero_grad()
+            loss.backward()
+        return loss
+
+    problem.opt.add_param_group({"params": [new]})
+    problem.opt.step(closure)
+    assert (new != 0).all()
+
+
+def test_parameters_of_another_dtype_are_evaluated_again() -> None:
+    x = nn.Parameter(torch.tensor([-1.2, 1.0]))
+    opt = tz.Modular([x], tz.m.StrongWolfe(), deterministic=True)
+    calls = []
+
+    def closure(backward: bool = True) -> Tensor:
+        calls.append(x.dtype)
+        loss = (x**4).sum()
+        if backward:
+            opt.zero_grad()
+            loss.backward()
+        return loss
+
+    opt.step(closure)
+    x.data, x.grad = x.data.double(), None
+    calls.clear()
+    opt.step(closure)
+    assert calls[0] == torch.float64
+    assert closure(False) < 0.1
+
+
+def test_gradients_that_the_user_writes_into_are_not_what_is_known() -> None:
+    """Also where a module ends where it began, and publishes the gradient there."""
+
+    class Stay(tz.Module):
+        """Publish x0 as the accepted point."""
+
+        needs = frozenset({"grad", "value"})
+
+        def init(self, params: Any) -> tuple[()]:
+            return ()
+
+        def update(self, state: Any, var: tz.Var) -> Any:
+            return state
+
+        def apply(self, state: Any, var: tz.Var) -> tz.Var:
+            still = [torch.zeros_like(g) for g in var.grad]
+            return var.replace(update=type(var.update)(still, var.update.names), accepted=(var.loss, var.grad))
+
+    problem = Problem([Stay()], True)
+    problem.run(1)
+    wanted = problem.x.grad.clone()
+    problem.opt.zero_grad(set_to_none=False)
+    problem.run(1)
+    assert len(problem.points) == 1
+    assert torch.equal(problem.x.grad, wanted)
+    assert wanted.any()

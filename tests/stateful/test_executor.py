@@ -3,7 +3,7 @@
 import copy
 import io
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import torchzero as tz
 from tests import registry
+from torchzero.core import tree
 from torchzero.stateful.executor import kernel
 from torchzero.stateful.executor.eligible import is_elementwise
 from torchzero.stateful.executor.plan import LARGE
@@ -282,3 +283,188 @@ class TestCompiled:
         assert capsys.readouterr().err.count("compiling the optimizer's step") == 1
         pair.step(1)
         assert not capsys.readouterr().err
+
+
+BOTH_SIZES = [(3, 4), (5,), (LARGE // 64, 64), (2, 8, LARGE // 256, 64)]
+
+
+def strided(x: Tensor) -> Tensor:
+    return torch.stack([x, x], -1)[..., 0]
+
+
+FORMS: dict[str, Callable[[list[Tensor]], None]] = {
+    "channels last": lambda p: setattr(p[3], "data", p[3].data.contiguous(memory_format=torch.channels_last)),
+    "transposed": lambda p: setattr(p[2], "data", p[2].data.mT.contiguous().mT),
+    "with gaps": lambda p: setattr(p[2], "data", strided(p[2].data)),
+    "transposed, small": lambda p: setattr(p[0], "data", p[0].data.mT.contiguous().mT),
+}
+
+
+@pytest.mark.parametrize("how", FORMS)
+def test_a_parameter_may_change_its_strides_between_steps(how: str) -> None:
+    pair = Pair(EVERYDAY["AdamW"], [tensor(s, i, torch.float32, "") for i, s in enumerate(BOTH_SIZES)])
+    for k in range(2):
+        pair.step(k)
+    for mine in pair.params:
+        FORMS[how](mine)
+    for k in range(2, 5):
+        pair.step(k)
+    pair.agree()
+
+
+RETYPED: dict[str, Callable[[Tensor], Tensor]] = {
+    "double": lambda x: x.double(),
+    "bfloat16": lambda x: x.bfloat16(),
+    "another shape": lambda x: x.reshape(*x.shape[:-1], -1, 1),
+}
+
+
+@pytest.mark.parametrize("name", ["NAG", "AdamW"])
+@pytest.mark.parametrize("how", RETYPED)
+def test_after_another_dtype_or_shape_it_is_the_plain_way_that_decides(how: str, name: str) -> None:
+    """It may fail, and then nothing has changed."""
+    pair = Pair(EVERYDAY[name], [tensor(s, i, torch.float32, "") for i, s in enumerate(BOTH_SIZES)])
+    pair.step(0)
+    outcomes = []
+    for mine, opt in zip(pair.params, pair.opts, strict=True):
+        for i, p in enumerate(mine):
+            p.data = RETYPED[how](p.data)
+            p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(i)).to(p.dtype)
+        before = [p.detach().clone() for p in mine]
+        try:
+            for _ in range(3):
+                opt.step()
+            outcomes.append("")
+        except RuntimeError as error:
+            assert all(map(torch.equal, mine, before))
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+    for a, b in zip(*pair.params, strict=True):
+        same(a.detach(), b.detach())
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("places", [(0, 1), (2, 3), (2, 0)])
+def test_parameters_that_overlap_are_moved_by_both_updates(when: str, places: tuple[int, int]) -> None:
+    start = [tensor(s, i, torch.float32, "") for i, s in enumerate(BOTH_SIZES)]
+    pair = Pair(EVERYDAY["AdamW"], start)
+    if when == "after":
+        pair.step(9)
+    big, small = sorted(places, key=lambda i: -start[i].numel())
+    for mine in pair.params:
+        mine[small].data = (
+            mine[big].data.view(-1)[1 : 1 + start[small].numel()].view(start[small].shape)
+            if (start[big].numel() > start[small].numel())
+            else mine[big].data
+        )
+    for k in range(3):
+        pair.step(k)
+    pair.agree(used=False)
+    for mine in pair.params:
+        mine[small].data = mine[small].data.clone()
+    for k in range(3, 5):
+        pair.step(k)
+    pair.agree()
+
+
+def test_pieces_of_one_tensor_are_evaluated_together() -> None:
+    params = [[nn.Parameter(x) for x in torch.arange(12.0).split([5, 4, 3])] for _ in range(2)]
+    opts = [tz.Modular(mine, *EVERYDAY["AdamW"]()) for mine in params]
+    opts[1].executor.enabled = False
+    for mine, opt in zip(params, opts, strict=True):
+        for p in mine:
+            p.grad = p.detach() + 1
+        opt.step()
+    assert opts[0].executor.used
+    for a, b in zip(*params, strict=True):
+        same(a.detach(), b.detach())
+
+
+ALIASES: dict[str, Callable[[list[Tensor], int], Tensor]] = {
+    "itself": lambda p, i: p[i].detach(),
+    "its neighbour": lambda p, i: p[i ^ 1].detach(),
+    "expanded": lambda p, i: torch.ones(()).expand(p[i].shape),
+    "flipped": lambda p, i: p[i].detach().flip(0),
+    "with a graph": lambda p, i: 2 * p[i],
+}
+
+
+@pytest.mark.parametrize("what", ALIASES)
+def test_gradients_that_live_in_other_memory_than_their_own(what: str) -> None:
+    shapes = [(3, 4), (3, 4), (2 * BLOCK + 3,), (2 * BLOCK + 3,)]
+    pair = Pair(EVERYDAY["history"], [tensor(s, i, torch.float32, "") for i, s in enumerate(shapes)])
+    for _ in range(3):
+        for mine, opt in zip(pair.params, pair.opts, strict=True):
+            for i, p in enumerate(mine):
+                p.grad = ALIASES[what](mine, i)
+            opt.step()
+    pair.agree(used=what not in ("itself", "its neighbour"))
+
+
+class Counters(NamedTuple):
+    """State of `Fibonacci`."""
+
+    a: Tensor  # ()
+    b: Tensor  # ()
+
+
+class Fibonacci(tz.TensorwiseTransform):
+    """Scales by numbers, each of which becomes what the other was."""
+
+    locality = "elementwise"
+
+    def init_tensor(self, param: Tensor) -> Counters:
+        return Counters(tree.counter(param), tree.counter(param) + 1)
+
+    def update_tensor(self, state: Counters, u: Tensor, at: Any) -> Counters:
+        return Counters(state.a + state.b, state.a)
+
+    def apply_tensor(self, state: Counters, u: Tensor, at: Any) -> Tensor:
+        return u * state.a
+
+
+def test_a_counter_may_become_what_another_one_was() -> None:
+    pair = Pair(lambda: [Fibonacci(), tz.m.LR(0.01)], [tensor(s, i, torch.float32, "") for i, s in enumerate(SHAPES)])
+    for k in range(7):
+        pair.step(k)
+    pair.agree()
+    assert pair.opts[0].state[pair.params[0][0]]["0.Fibonacci/a"] == 13
+
+
+def test_a_module_that_fails_for_one_dtype_has_moved_nothing() -> None:
+    params = [nn.Parameter(torch.ones(s, dtype=d)) for s, d in (((3,), torch.float32), ((2,), torch.complex64))]
+    opt = tz.Modular(params, tz.m.ClipValue(0.5), tz.m.LR(0.1))
+    for _ in range(2):
+        for p in params:
+            p.grad = torch.ones_like(p)
+        with pytest.raises(RuntimeError, match="complex"):
+            opt.step()
+        assert all((p == 1).all() for p in params)
+        assert opt.current_step == 0
+
+
+def test_two_optimizers_of_the_same_parameters() -> None:
+    params = [[nn.Parameter(tensor(s, i, torch.float32, "")) for i, s in enumerate(BOTH_SIZES)] for _ in range(2)]
+    for mine, enabled in zip(params, (True, False), strict=True):
+        opts = [tz.Modular(mine, *EVERYDAY[name]()) for name in ("AdamW", "NAG")]
+        for opt in opts:
+            opt.executor.enabled = enabled
+        for k in range(6):
+            for i, p in enumerate(mine):
+                p.grad = tensor(p.shape, 10 * k + i, torch.float32, "")
+            opts[k % 2].step()
+            assert opts[k % 2].executor.used is enabled
+    for a, b in zip(*params, strict=True):
+        same(a.detach(), b.detach())
+
+
+def test_other_memory_in_every_step_needs_no_other_plan() -> None:
+    pair = Pair(EVERYDAY["AdamW"], [tensor(s, i, torch.float32, "") for i, s in enumerate(BOTH_SIZES)])
+    pair.step(0)
+    plan = pair.opts[0].executor._plan
+    for k in range(1, 3):
+        for mine in pair.params:
+            nn.utils.vector_to_parameters(nn.utils.parameters_to_vector(mine), mine)
+        pair.step(k)
+        assert pair.opts[0].executor._plan is plan
+    pair.agree()

@@ -1,5 +1,8 @@
 """step: its return value, its counters, its flags, and what a closure may look like and do."""
 
+import copy
+import functools
+
 import pytest
 import torch
 
@@ -106,9 +109,108 @@ def test_without_argument_where_only_gradients_are_needed():
     assert equal(model, reference)
     line = tz.Modular(model.parameters(), BestOf(), tz.m.LR(0.1))
     before = values(model)
-    with pytest.raises(TypeError, match="positional argument"):
+    with pytest.raises(TypeError, match=r"BestOf evaluates the loss alone, .* define it as closure\(backward=True\)"):
         line.step(closure)
     assert equal(model, before)
+    both = tz.Modular(model.parameters(), tz.m.StrongWolfe(), tz.m.Backtracking())
+    with pytest.raises(TypeError, match="one of StrongWolfe, Backtracking evaluates the loss alone"):
+        both.step(functools.partial(lambda: closure()))
+    assert equal(model, before)
+
+
+@pytest.mark.parametrize("search", [tz.m.Backtracking, tz.m.StrongWolfe])
+def test_a_type_error_inside_a_closure_is_the_closures_own(search):
+    model = net()
+    opt = tz.Modular(model.parameters(), search())
+
+    def closure(backward=True):
+        if not backward or search is tz.m.StrongWolfe:
+            (lambda: 0)(False)
+        return closure_for(opt, model, 0)(backward)
+
+    with pytest.raises(TypeError, match=r"<lambda>\(\) takes 0 positional arguments but 1 was given"):
+        opt.step(closure)
+
+
+def derivatives_inside(model, opt, seen):
+    """The loss of a physics-informed network, u'' = -u with u(0) = 0 and u'(0) = 1."""
+    x = torch.linspace(0, 1, 9, dtype=torch.float64).reshape(-1, 1).repeat(1, 3).requires_grad_()
+
+    def closure(backward=True):
+        seen.append((backward, torch.is_grad_enabled()))
+        u = model(x)[:, :1]
+        (du,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+        (ddu,) = torch.autograd.grad(du.sum(), x, create_graph=True)
+        loss = (ddu.sum(1, keepdim=True) + u).square().mean() + u[0].square().sum() + (du[0] - 1).square().sum()
+        if backward:
+            opt.zero_grad()
+            loss.backward(inputs=list(model.parameters()))
+        return loss
+
+    return closure
+
+
+CHAINS = {
+    "LBFGS": lambda: [tz.m.LBFGS(), tz.m.Backtracking()],
+    "LevenbergMarquardt": lambda: [tz.m.LevenbergMarquardt(tz.m.BFGS())],
+    "values alone": lambda: [tz.m.FDM(), tz.m.LR(1e-3)],
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+def test_a_loss_with_derivatives_in_it_needs_nothing_more(chain):
+    """The same steps as with autograd turned on inside; and after one failure it is never called without."""
+    model, reference, seen, unseen = net(), net(), [], []
+    opt, other = tz.Modular(model.parameters(), *chain()), tz.Modular(reference.parameters(), *chain())
+    plain, inside = derivatives_inside(model, opt, seen), derivatives_inside(reference, other, unseen)
+    losses = []
+    for k in range(4):
+        opt.step(plain)
+        with torch.enable_grad():
+            losses.append(other.step(torch.enable_grad()(inside)).item())
+        if k == 1:
+            both = copy.deepcopy((model, opt))
+            assert both[1]._recording
+    assert equal(model, reference)
+    assert losses[-1] < losses[0]
+    assert [on for _, on in seen].count(False) == 1
+    assert len(seen) == len(unseen) + 1
+    assert opt.num_evaluations == other.num_evaluations
+
+
+def test_values_leave_the_gradients_alone_even_if_the_closure_differentiates():
+    model, reference = net(), net()
+    opt, other = (tz.Modular(m.parameters(), tz.m.Backtracking()) for m in (model, reference))
+
+    def closure(backward=True):
+        loss = loss_of(model, 0)
+        loss.backward()  # whatever it was asked for
+        return loss
+
+    opt.step(closure)
+    other.step(closure_for(other, reference, 0))
+    assert equal(model, reference)
+    for p, q in zip(model.parameters(), reference.parameters(), strict=True):
+        assert torch.equal(p.grad, q.grad)
+
+
+def test_what_fails_with_and_without_autograd_fails():
+    params = leaves((2,))
+    opt = tz.Modular(params, BestOf())
+
+    def closure(backward=True):
+        loss = (params[0] ** 2).sum()
+        if not backward:
+            torch.ones(1).backward()
+        else:
+            loss.backward()
+        return loss
+
+    before = values(params)
+    with pytest.raises(RuntimeError, match="does not require grad") as seen:
+        opt.step(closure)
+    assert seen.value.__context__ is None
+    assert equal(params, before)
 
 
 def test_gradient_free_modules_ask_only_for_values_and_without_grad_mode():

@@ -47,6 +47,8 @@ CURVATURE = {
 } | {
     "Online(LBFGS)": lambda: tz.m.Online(tz.m.LBFGS()),
     "RestartEvery(LSR1)": lambda: tz.m.RestartEvery(tz.m.LSR1(), 3),
+    "BFGS of each": lambda: tz.m.BFGS(concat_params=False),
+    "SSBFGS of each": lambda: tz.m.SSBFGS(concat_params=False),
 }
 
 
@@ -123,7 +125,7 @@ def test_a_step_is_short_enough_goes_down_and_is_judged_by_its_model(name: str, 
 
 
 @pytest.mark.parametrize("region", REGIONS)
-@pytest.mark.parametrize("name", ["BFGS", "LBFGS", "LSR1", "SSBroyden", "Newton"])
+@pytest.mark.parametrize("name", ["BFGS", "BFGS of each", "LBFGS", "LSR1", "SSBroyden", "Newton"])
 def test_a_good_model_finds_the_minimum(name: str, region: str) -> None:
     opt, p = REGIONS[region](CURVATURE[name]()), start()
     state = opt.init(p)
@@ -133,7 +135,7 @@ def test_a_good_model_finds_the_minimum(name: str, region: str) -> None:
 
 
 @pytest.mark.parametrize("region", REGIONS)
-@pytest.mark.parametrize("name", ["BFGS", "LBFGS", "LSR1", "Newton", "DiagonalSR1", "SubspaceNewton"])
+@pytest.mark.parametrize("name", ["BFGS", "BFGS of each", "LBFGS", "LSR1", "Newton", "DiagonalSR1", "SubspaceNewton"])
 def test_vmapped_is_looped_with_the_attempts_of_the_slowest(name: str, region: str) -> None:
     """The batched objective is called once for each attempt that the slowest lane makes."""
     opt = REGIONS[region](CURVATURE[name]())

@@ -86,3 +86,17 @@ def test_newtons_step_is_taken_where_it_helps() -> None:
     x = torch.tensor([3.0], dtype=torch.float64)
     module = tz.m.CubicRegularization(tz.m.Newton(), check_decrease=True)
     torch.testing.assert_close(module(x, module.init(x), lambda x: (x**2).sum())[0], torch.zeros_like(x))
+
+
+@pytest.mark.parametrize(("how", "end"), [("newton", [0.086678, 2.884255]), ("global", [3.0, 2.0])])
+def test_only_the_global_minimum_of_the_model_escapes_from_a_saddle_point(how: str, end: list[float]) -> None:
+    """Himmelblau's function: f''(0.0867, 2.8843) has the eigenvalues -31.7 and 75.5."""
+
+    def himmelblau(x: torch.Tensor) -> torch.Tensor:
+        return (x[0] ** 2 + x[1] - 11) ** 2 + (x[0] + x[1] ** 2 - 7) ** 2
+
+    opt, x = tz.m.CubicRegularization(tz.m.Newton(), indefinite=how), torch.tensor([0.5, 4.5], dtype=torch.float64)
+    state = opt.init(x)
+    for _ in range(12):
+        x, state = opt(x, state, himmelblau)
+    np.testing.assert_allclose(x.numpy(), end, atol=1e-5)

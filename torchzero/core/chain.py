@@ -8,7 +8,7 @@ from torch import Tensor
 from torchzero.core import hyper, tree
 from torchzero.core import var as var_
 from torchzero.core.control import concrete
-from torchzero.core.module import Module
+from torchzero.core.module import LOCALITIES, Locality, Module
 from torchzero.core.schedule import Schedule
 from torchzero.core.tree import Tree
 from torchzero.core.var import Var
@@ -55,6 +55,11 @@ class Chain(Module):
 
     def __init__(self, *modules: Chainable) -> None:
         self._write("links", tuple(flatten_modules(modules)))
+
+    @property
+    def locality(self) -> Locality:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The widest of the links' localities; that of a chain of nothing is elementwise."""
+        return LOCALITIES[max((LOCALITIES.index(link.chain_locality()) for link in self.links), default=0)]
 
     def keys(self) -> list[str]:
         """The names of the links in the state."""

@@ -73,6 +73,10 @@ class VectorTransform(Transform):
         """The curvature operator of one vector, or None."""
         return None
 
+    def operator_blocks(self, states: Any) -> Any:
+        """The curvature operator of all tensors, each treated by itself, from the tree of their states, or None."""
+        return None
+
     @property
     def _together(self) -> bool:
         return getattr(self, "concat_params", True)
@@ -124,4 +128,4 @@ class VectorTransform(Transform):
 
     def operator(self, state: Any) -> Any:
         own = state.own if self.children() else state
-        return self._single().operator_vector(own) if self._together else None
+        return self._single().operator_vector(own) if self._together else self.operator_blocks(own)

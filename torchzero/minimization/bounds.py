@@ -9,7 +9,6 @@ from torch import Tensor
 
 from torchzero import m
 from torchzero.core import tree
-from torchzero.core.chain import Chain
 from torchzero.core.hyper import is_number
 from torchzero.core.module import Module
 from torchzero.core.objective import Objective
@@ -160,13 +159,7 @@ def has_own_bounds(module: Module) -> bool:
 
 def keeps_bounds(module: Module) -> bool:
     """Whether a method is sound in a box: it plans for it, or treats every element by itself and can be cut."""
-    return _plans(module) or _elementwise(module)
-
-
-def _elementwise(module: Module) -> bool:
-    if isinstance(module, Chain):
-        return all(map(_elementwise, module.links))
-    return module.chain_locality() == "elementwise"
+    return _plans(module) or module.chain_locality() == "elementwise"
 
 
 def _plans(module: Module) -> bool:

@@ -234,5 +234,5 @@ def _full(objective: Objective, fn: Any) -> Objective:
     while isinstance(objective, Mapped):
         objective = objective.inner
     if isinstance(objective, ClosureObjective):
-        return ClosureObjective(fn, objective.live, objective.x0, objective.owners)
+        return ClosureObjective(fn, objective.live, objective.x0, objective.owners, objective.recording, ("SVRG",))
     return FunctionObjective(fn)

@@ -6,13 +6,14 @@ import optree
 import torch
 from torch import Tensor
 
+from torchzero.core import tree
 from torchzero.core.chain import Chainable
 from torchzero.core.control import cond
 from torchzero.core.hyper import Hyper, child, integer, is_number, nonnegative, positive, static, within
 from torchzero.core.module import Locality, Module
 from torchzero.core.safe import safe_norm
 from torchzero.core.vector import AtVector, VectorTransform
-from torchzero.linalg.operators import Dense, DenseInverse, Diagonal, Operator
+from torchzero.linalg.operators import BlockDiagonal, Dense, DenseInverse, Diagonal, Operator
 
 
 class Pair(NamedTuple):
@@ -352,11 +353,22 @@ class HessianUpdateStrategy(VectorTransform):
             return Diagonal(1 / P if self.inverse else P)
         return DenseInverse(P) if self.inverse else Dense(P)
 
+    def operator_blocks(self, states: Any) -> Operator:
+        vectors = optree.tree_map(lambda own: own.x, states, is_leaf=_is_own)
+        xs, spec = tree.flatten(vectors)
+        each = zip(self._each(vectors, len(xs)), spec.flatten_up_to(states), strict=True)
+        like, blocks = tree.ravel(vectors)[0], tuple(me.operator_vector(own) for me, own in each)
+        return BlockDiagonal(tree.map(lambda x: tree.cast(x, like), blocks), tuple(x.numel() for x in xs))
+
     def reset_tree(self, state: Any) -> Any:
         def forget(x: HessianUpdateState) -> HessianUpdateState:
             return x._replace(known=torch.zeros_like(x.known))
 
-        return optree.tree_map(forget, state, is_leaf=lambda x: isinstance(x, HessianUpdateState))
+        return optree.tree_map(forget, state, is_leaf=_is_own)
+
+
+def _is_own(x: Any) -> bool:
+    return isinstance(x, HessianUpdateState)
 
 
 class DirectUpdateStrategy(HessianUpdateStrategy):

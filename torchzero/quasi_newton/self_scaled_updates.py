@@ -95,6 +95,11 @@ class SSBFGS(_ScaledBroyden):
 
     Used where sᵀy > `tol`. Memory is that of two matrices, as B is kept beside H.
 
+    Follow it by a line search that meets the Wolfe conditions, such as StrongWolfe: then sᵀy > 0 at every step. After
+    one that only asks for a decrease, such as Backtracking, a short step along negative curvature is taken as it is,
+    its pair is passed over, and H stays as it is. That is worse here than with BFGS, since the scaling has made all
+    of H as small as the steepest curvature asks for: from (-1.2, 1) it crawls along the valley of Rosenbrock.
+
     Args:
         scaling: "oren_luenberger" for the first τ, "al_baali" for the second.
         init_scale: as all others, see HessianUpdateStrategy; there is no formula of B alone.
@@ -162,8 +167,12 @@ class SSBroyden(_ScaledBroyden, init=False):
     $$ κ = \min(1, 1/b),\quad ω = (1 + aθ)^{-1/(n-1)},\quad
        τ = \min(κω, 1 + aθ) \ \text{if}\ θ ≤ 0,\ \text{else}\ κ\min(ω, 1/θ) $$
 
-    Used where sᵀy > `tol`. Memory is that of two matrices, as B is kept beside H. Follow it by a line search that
-    meets the Wolfe conditions.
+    Used where sᵀy > `tol`. Memory is that of two matrices, as B is kept beside H.
+
+    Follow it by a line search that meets the Wolfe conditions, such as StrongWolfe: then sᵀy > 0 at every step. After
+    one that only asks for a decrease, such as Backtracking, a short step along negative curvature is taken as it is,
+    its pair is passed over, and H stays as it is. That is worse here than with BFGS, since the scaling has made all
+    of H as small as the steepest curvature asks for: from (-1.2, 1) it crawls along the valley of Rosenbrock.
 
     Args:
         init_scale: as all arguments, see HessianUpdateStrategy; there is no formula of B alone.
@@ -218,6 +227,11 @@ class SSVM(_ScaledBroyden):
     | (φ, θ) | φ | θ |
 
     Used where sᵀy > `tol`. Memory is that of two matrices, as B is kept beside H.
+
+    Follow it by a line search that meets the Wolfe conditions, such as StrongWolfe: then sᵀy > 0 at every step. After
+    one that only asks for a decrease, such as Backtracking, a short step along negative curvature is taken as it is,
+    its pair is passed over, and H stays as it is. That is worse here than with BFGS, since the scaling has made all
+    of H as small as the steepest curvature asks for: from (-1.2, 1) it crawls along the valley of Rosenbrock.
 
     Args:
         switch: a row of the table: 1, 2, 3, 4, or a pair of numbers.

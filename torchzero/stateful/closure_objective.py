@@ -1,7 +1,9 @@
 """ClosureObjective: the closure of `Modular.step` as something that can be evaluated at any point."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +16,8 @@ from torchzero.core.objective import Objective, one_number
 from torchzero.core.tree import Tree
 from torchzero.stateful.parameters import base_of_view, clear_gradient, gradient
 
+_NEEDS_AUTOGRAD = re.compile("requires?[ _]grad")  # in what torch says where a graph is missing
+
 
 class ClosureObjective(Objective):
     """Evaluate a closure, at x0 or at any other point, and leave the parameters as they were.
@@ -22,18 +26,33 @@ class ClosureObjective(Objective):
     the closure raises or is interrupted. Gradients are cleared before every backward pass. The closure gets False for
     a value alone, and no argument for value and gradient.
 
+    A value is evaluated with autograd off, which keeps no graph. A closure that fails without autograd, as the loss of
+    a physics-informed network does, is called again with it on, and from then on only so.
+
     Args:
         closure: the user's function.
         live: the parameters, in leaf order.
         x0: the tree of their values that the step sees.
         owners: every parameter whose gradient the closure may write; cleared before backward.
+        recording: whether the closure is known to need autograd for a value; becomes True when it turns out to.
+        askers: names of the modules that evaluate.
     """
 
-    def __init__(self, closure: Callable[..., Any], live: list[Tensor], x0: Tree, owners: list[Tensor]) -> None:
+    def __init__(
+        self,
+        closure: Callable[..., Any],
+        live: list[Tensor],
+        x0: Tree,
+        owners: list[Tensor],
+        recording: bool = False,
+        askers: Iterable[str] = (),
+    ) -> None:
         self.closure = closure
         self.live = live
         self.x0 = x0
         self.owners = owners
+        self.recording = recording
+        self.askers = askers
         self.calls = 0
         self.first: Any = None
         self.at_x0: Any = None
@@ -80,31 +99,64 @@ class ClosureObjective(Objective):
                     for p, x in zip(self.live, kept, strict=True):
                         p.copy_(x)
 
+    def _ask(self) -> Any:
+        """closure(False), in the grad mode of the moment."""
+        try:
+            return self.closure(False)
+        except TypeError:
+            if _takes_an_argument(self.closure):
+                raise
+        names = list(dict.fromkeys(self.askers))
+        who = {0: "a module", 1: names[0] if names else ""}.get(len(names), f"one of {', '.join(names)}")
+        raise TypeError(
+            f"Modular.step(closure): {who} evaluates the loss alone, by closure(False), and this closure takes no "
+            "argument; define it as closure(backward=True), and clear gradients and call backward only if backward"
+        )
+
+    def _without_gradient(self) -> Any:
+        if not self.recording:
+            try:
+                with torch.no_grad():
+                    return self._ask()
+            except RuntimeError as error:
+                if not _NEEDS_AUTOGRAD.search(str(error)):
+                    raise
+        with self._gradients_aside(), torch.enable_grad():
+            raw = self._ask()
+        self.recording = True
+        return raw.detach() if isinstance(raw, Tensor) else raw
+
+    @contextmanager
+    def _gradients_aside(self) -> Iterator[None]:
+        """No gradients inside the block, and those from before after it."""
+        kept = [(p, _leaf(p).grad) for p in self.owners]
+        try:
+            for p in self.owners:
+                clear_gradient(p)
+            yield
+        finally:
+            for p, g in kept:
+                _leaf(p).grad = g
+
     def value(self, params: Tree) -> Tensor:
-        with self._at(params) as here, torch.no_grad():
-            return self._note(self.closure(False), here)
+        with self._at(params) as here:
+            return self._note(self._without_gradient(), here)
 
     def value_and_grad(self, params: Tree) -> tuple[Tensor, Tree]:
-        with self._at(params) as here:
-            kept = None if here else [(p, _leaf(p).grad) for p in self.owners]
-            try:
-                for p in self.owners:
-                    clear_gradient(p)
-                with torch.enable_grad():
-                    raw = self.closure()
-                grads = [_dense(g, p) if (g := gradient(p)) is not None else torch.zeros_like(p) for p in self.live]
-                value = self._note(raw, here)
-                if isinstance(raw, Tensor) and raw.ndim:
-                    grads = [0.5 * g for g in grads]
-            finally:
-                if kept is not None:
-                    for p, g in kept:
-                        _leaf(p).grad = g
+        with self._at(params) as here, nullcontext() if here else self._gradients_aside():
+            for p in self.owners:
+                clear_gradient(p)
+            with torch.enable_grad():
+                raw = self.closure()
+            grads = [_dense(g, p) if (g := gradient(p)) is not None else torch.zeros_like(p) for p in self.live]
+            value = self._note(raw, here)
+            if isinstance(raw, Tensor) and raw.ndim:
+                grads = [0.5 * g for g in grads]
         return value, self._tree(grads)
 
     def residuals(self, params: Tree) -> Tensor:
-        with self._at(params) as here, torch.no_grad():
-            raw = self.closure(False)
+        with self._at(params) as here:
+            raw = self._without_gradient()
             value = self._note(raw, here)
             return raw.detach().reshape(-1) if isinstance(raw, Tensor) else value.reshape(1)
 
@@ -131,7 +183,7 @@ class ClosureObjective(Objective):
             return _rows(torch.cat([g.reshape(-1) for g in self._slopes(here)]), self.live)
 
     def _recorded(self, here: bool) -> Tensor:
-        raw = self.closure(False)
+        raw = self._ask()
         self._note(raw, here)
         if not isinstance(raw, Tensor) or not raw.requires_grad:
             raise RuntimeError(
@@ -147,6 +199,16 @@ class ClosureObjective(Objective):
 
     def _tree(self, values: list[Tensor]) -> Tree:
         return tree.unflatten(tree.flatten(self.x0)[1], values)
+
+
+def _takes_an_argument(closure: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(closure).bind(False)
+    except TypeError:
+        return False
+    except ValueError:  # it has none that can be seen
+        pass
+    return True
 
 
 def _rows(outputs: Tensor, inputs: list[Tensor]) -> Tensor:

@@ -8,7 +8,8 @@ from torch import Tensor
 from torchzero.core import tree
 from torchzero.core.var import Var
 from torchzero.stateful.closure_objective import ClosureObjective
-from torchzero.stateful.parameters import set_gradient
+from torchzero.stateful.parameters import gradient, set_gradient
+from torchzero.stateful.store import storage, unalias
 
 
 class Known(NamedTuple):
@@ -20,7 +21,13 @@ class Known(NamedTuple):
 
     def holds(self, params: list[Tensor]) -> bool:
         """Whether the parameters still have the values at which the closure was evaluated."""
-        return all(p.shape == x.shape and torch.equal(p, x) for p, x in zip(params, self.point, strict=False))
+        if len(params) != len(self.point):
+            return False
+        alike = all(
+            (p.shape, p.dtype, p.device) == (x.shape, x.dtype, x.device)
+            for p, x in zip(params, self.point, strict=True)
+        )
+        return alike and all(map(torch.equal, params, self.point))
 
     def recall(self, objective: ClosureObjective, params: list[Tensor]) -> Tensor:
         """Leave everything as a call of the closure would have, and return the loss."""
@@ -36,4 +43,6 @@ def known_after(var: Var, params: list[Tensor], moving: list[bool]) -> Known | N
     if var.accepted is None or var.skip_update is not False or not all(moving):
         return None
     loss, grad = var.accepted
-    return Known(loss, tree.leaves(grad), [p.detach().clone() for p in params])
+    # where the step ended where it began these may be the parameters' own gradients, which the user may write into
+    own = {storage(g) for p in params if (g := gradient(p)) is not None}
+    return Known(loss, unalias(tree.leaves(grad), own), [p.detach().clone() for p in params])

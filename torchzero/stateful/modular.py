@@ -68,6 +68,7 @@ class Modular(torch.optim.Optimizer):
         self.deterministic = deterministic
         self.compiled = compile
         self._known: Known | None = None
+        self._recording = False  # whether the closure needs autograd for its value
         self.executor = Executor(compile)
         self._params: list[Tensor] = []
         self._names: tuple[str, ...] = ()
@@ -203,7 +204,8 @@ class Modular(torch.optim.Optimizer):
         objective, found = None, None
         if closure is not None:
             owners = [p for p, w in zip(self._params, wanted, strict=True) if w]
-            objective = ClosureObjective(closure, owners, None, owners)
+            askers = (type(m).__name__ for _, m in self._settings.modules if m.needs & {"objective", "value"})
+            objective = ClosureObjective(closure, owners, None, owners, self._recording, askers)
             known, self._known = self._known, None
             if self._grad_first:
                 everything = self._tree(values, wanted)
@@ -343,6 +345,7 @@ class Modular(torch.optim.Optimizer):
 
     def _finish(self, objective: ClosureObjective | None, var: Var | None) -> Any:
         self.num_evaluations += 1 if objective is None else objective.calls
+        self._recording = self._recording if objective is None else objective.recording
         if var is not None:
             terminate = var.should_terminate
             self.should_terminate = terminate if isinstance(terminate, bool) else bool(terminate)

@@ -15,7 +15,7 @@ from torchzero.core.safe import safe_norm
 from torchzero.core.tree import Tree
 from torchzero.core.var import Var
 from torchzero.linalg.cg import scalar
-from torchzero.linalg.operators import Dense, DenseInverse, Operator
+from torchzero.linalg.operators import BlockDiagonal, Dense, DenseInverse, Operator
 from torchzero.step_size.base import single
 
 
@@ -226,6 +226,13 @@ def outer(a: Tensor, b: Tensor) -> Tensor:
     return a.unsqueeze(-1) * b
 
 
+def inverted(B: Operator) -> Operator:
+    """The operator without matrices known by their inverses: every product would be a solve, where once is enough."""
+    if isinstance(B, BlockDiagonal):
+        return BlockDiagonal(tuple(map(inverted, B.blocks)), B.sizes)
+    return Dense(B.to_dense()) if isinstance(B, DenseInverse) else B
+
+
 def trial(
     var: Var, objective: Objective, keep_grad: bool = False
 ) -> Callable[[Tensor], tuple[Tensor, Tensor | tuple[()]]]:
@@ -370,9 +377,7 @@ class TrustRegionBase(Solving):
             B, u = Dense(B.to_dense() / outer(D, D)), u / D
         rules = self.rules(u)._replace(first=first)
         prepared, extra = self.prepare(B, u, f0, lambda d: look(d)[0])
-        # Every product with a matrix known by its inverse is a solve: once is enough.
-        B = Dense(B.to_dense()) if isinstance(B, DenseInverse) else B
-        B, prepared, u = tree.own(B), tree.own(prepared), tree.own(u)
+        B, prepared, u = tree.own(inverted(B)), tree.own(prepared), tree.own(u)
         radius = rules.first if rules.fixed else own.radius
         end = attempts(
             rules,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from torchzero.linalg.operators import (
+    BlockDiagonal,
     CompactLBFGS,
     CompactLSR1,
     Dense,
@@ -105,6 +106,13 @@ def compact_lsr1(rng: np.random.Generator) -> tuple[Operator, Array]:
     return CompactLSR1.from_pairs(tensor(S), tensor(Y), torch.tensor(count), tensor(scale)), B
 
 
+def block_diagonal(rng: np.random.Generator) -> tuple[Operator, Array]:
+    A, H, B = positive(rng, 2), positive(rng, 2), np.zeros((N, N))
+    b = rng.uniform(0.5, 3, size=N - 4)
+    B[:2, :2], B[2:-2, 2:-2], B[-2:, -2:] = A, np.diag(b), np.linalg.inv(H)
+    return BlockDiagonal((Dense(tensor(A)), Diagonal(tensor(b)), DenseInverse(tensor(H))), (2, N - 4, 2)), B
+
+
 KINDS: dict[str, Callable[[np.random.Generator], tuple[Operator, Array]]] = {
     f.__name__: f
     for f in (
@@ -118,6 +126,7 @@ KINDS: dict[str, Callable[[np.random.Generator], tuple[Operator, Array]]] = {
         wide_jacobian,
         compact_lbfgs,
         compact_lsr1,
+        block_diagonal,
     )
 }
 every = pytest.mark.parametrize("kind", KINDS)

@@ -1,6 +1,7 @@
 """Models of a Hessian as pytrees: products, solves and shifted solves, each with its dense matrix beside it."""
 
 from torchzero.linalg.operators.base import Operator as Operator
+from torchzero.linalg.operators.block_diagonal import BlockDiagonal as BlockDiagonal
 from torchzero.linalg.operators.compact_lbfgs import CompactLBFGS as CompactLBFGS
 from torchzero.linalg.operators.compact_lsr1 import CompactLSR1 as CompactLSR1
 from torchzero.linalg.operators.dense import Dense as Dense

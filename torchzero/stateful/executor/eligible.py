@@ -1,5 +1,7 @@
 """Which modules may be evaluated in another layout, and for which parameters."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -51,3 +53,15 @@ def is_dense(x: Tensor) -> bool:
             return False
         expected *= size
     return True
+
+
+def are_apart(tensors: list[Tensor]) -> bool:
+    """Whether each lies in a range of memory of its own."""
+    ranges = []
+    for x in tensors:
+        if x.numel():
+            last = sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
+            begin = x.data_ptr()
+            ranges.append((str(x.device), begin, begin + (last + 1) * x.element_size()))
+    ranges.sort()
+    return all(a[0] != b[0] or a[2] <= b[1] for a, b in pairwise(ranges))

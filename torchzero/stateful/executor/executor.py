@@ -1,5 +1,6 @@
 """Executor: takes the step of a chain in the fastest layout that its modules' locality allows."""
 
+from itertools import compress
 from typing import Any
 
 from torch import Tensor
@@ -8,13 +9,14 @@ from torchzero.core.module import Module
 from torchzero.core.tree import HOLE, Leaves
 from torchzero.core.var import Var
 from torchzero.stateful import store
-from torchzero.stateful.executor.eligible import has_plain_settings, is_elementwise, is_function, is_plain
+from torchzero.stateful.executor.eligible import are_apart, has_plain_settings, is_elementwise, is_function, is_plain
 from torchzero.stateful.executor.kernel import Kernel
-from torchzero.stateful.executor.plan import Plan, settings_of
+from torchzero.stateful.executor.plan import Plan, has_initial_form, settings_of
 
 
 class Executor:
-    """Keeps a plan for as long as the parameters that take part, their settings' grouping and the state are the same.
+    """Keeps a plan for as long as the parameters that take part, their form, their settings' grouping and the state are
+    the same.
 
     A step gives what `chain.step` would, with the state and the parameters written in place. The links at the end of
     the chain that are all elementwise are evaluated on slabs; those before them, such as a global clip, leaf by leaf.
@@ -34,6 +36,10 @@ class Executor:
         self._plan: Plan | None = None
         self._key: Any = None  # what the plan was made for
         self._active: list[bool] = []
+        self._at: list[Any] = []  # where the active parameters lie, with shapes and strides
+        self._forms: list[Any] = []  # their dtypes and devices, with shapes and strides
+        self._memory: set[int] = set()  # where those lie that have elements
+        self._apart = True  # whether no two of them share memory
         self._state: Any = None  # the state whose tensors it writes
 
     def step(
@@ -54,17 +60,27 @@ class Executor:
             return None
         if chain is not self._chain and not self._adopt(chain, params, active):
             return None
-        if not self._able or not all(_fits(p, g) for p, g, on in zip(params, grads, active, strict=True) if on):
+        if not self._able:
+            return None
+        some, theirs = list(compress(params, active)), list[Any](compress(grads, active))
+        if not all(map(_fits, some, theirs)):
+            return None
+        at = [(p.data_ptr(), p.shape, p.stride()) for p in some]
+        if at != self._at:
+            self._look(at, some)
+        if not self._apart or not self._memory.isdisjoint([g.data_ptr() for g in theirs]):
             return None
         keys, links, first = chain.keys(), list(chain.links), self._first
         if state is not self._state or self._plan is None or active != self._active:
-            if not all(is_plain(p) for p, on in zip(params, active, strict=True) if on):
+            states = [state[key] for key in keys[first:]]
+            if not all(map(is_plain, some)) or not has_initial_form(links[first:], states, params, active):
                 return None
-            self._plan = Plan(links[first:], [state[key] for key in keys[first:]], params, active)
-            for slab in self._plan.slabs:
+            plan = Plan(links[first:], states, params, active)
+            for slab in plan.slabs:
                 slab.kernels = self._kernels
-            self._state = {**state, **dict(zip(keys[first:], self._plan.states, strict=True))}
-            self._active = active
+                slab.rehearse(params, grads, loss, step, kwargs)
+            self._plan, self._active = plan, active
+            self._state = {**state, **dict(zip(keys[first:], plan.states, strict=True))}
         us = grads
         if first:
             before = {key: state[key] for key in keys[:first]}
@@ -76,6 +92,15 @@ class Executor:
                 x.copy_(y)
         self.used = True
         return self._state
+
+    def _look(self, at: list[Any], params: list[Tensor]) -> None:
+        """See where parameters lie that have moved; the plan stays if they have the form that they had."""
+        forms = [(p.dtype, p.device, p.shape, p.stride()) for p in params]
+        if forms != self._forms:
+            self._plan = None
+        # the order in which parameters are read and written makes no difference then
+        self._apart, self._memory = are_apart(params), {x for x, _, _ in at} - {0}
+        self._at, self._forms = at, forms
 
     def _adopt(self, chain: Any, params: list[Tensor], active: list[bool]) -> bool:
         """Take over a chain with other settings; the plan stays if they are grouped as they were."""

@@ -1,6 +1,6 @@
 """Plan: which parameters are evaluated together, and where their state lives."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import optree
 import torch
@@ -28,7 +28,7 @@ class Plan:
 
     def __init__(self, links: list[Module], states: list[Any], params: list[Tensor], active: list[bool]) -> None:
         nodes, spec = optree.tree_flatten(tuple(states), is_leaf=_is_leaves)  # pyright: ignore[reportArgumentType]
-        self._lead = _leads(links_for(links, 0))
+        self._lead = [slot.lead for slot in _slots(links_for(links, 0), torch.float32)]
         self._wide = {k: node.clone() for k, node in enumerate(nodes) if not _is_leaves(node)}
         self._new = {k: list(node) for k, node in enumerate(nodes) if _is_leaves(node)}
         self._counters: dict[tuple[int, int], Tensor] = {}
@@ -111,15 +111,40 @@ def _is_leaves(x: Any) -> bool:
     return isinstance(x, Leaves)
 
 
-def _leads(links: list[Module]) -> list[tuple[int, ...] | None]:
-    """For each tensor of one parameter's state the dimensions before the parameter's own; None for a 0-d tensor."""
-    out: list[tuple[int, ...] | None] = []
-    probe = Leaves([torch.zeros(2)], ("probe",))
+class Slot(NamedTuple):
+    """What a tensor of one parameter's state looks like in the beginning."""
+
+    lead: tuple[int, ...] | None  # the dimensions before the parameter's own; None for a 0-d tensor
+    dtype: torch.dtype
+
+
+def _slots(links: list[Module], dtype: torch.dtype) -> list[Slot]:
+    """Each tensor of the state of a parameter of this dtype."""
+    out = []
+    probe = Leaves([torch.zeros(2, dtype=dtype)], ("probe",))
     states = tuple(link.init(probe) for link in links)
     for node in optree.tree_leaves(states, is_leaf=_is_leaves):  # pyright: ignore[reportArgumentType]
         if _is_leaves(node):
-            out += [None if x.ndim == 0 else tuple(x.shape[:-1]) for x in optree.tree_leaves(node[0])]
+            parts = optree.tree_leaves(node[0])
+            out += [Slot(None if x.ndim == 0 else tuple(x.shape[:-1]), x.dtype) for x in parts]
     return out
+
+
+def has_initial_form(links: list[Module], states: list[Any], params: list[Tensor], active: list[bool]) -> bool:
+    """Whether every tensor of the active parameters' states looks as in the beginning.
+
+    It does not after a parameter has been given another shape, dtype or device.
+    """
+    nodes = [x for x in optree.tree_leaves(tuple(states), is_leaf=_is_leaves) if _is_leaves(x)]  # pyright: ignore[reportArgumentType]
+    like = links_for(links, 0)
+    slots = {dtype: _slots(like, dtype) for dtype in {p.dtype for p, on in zip(params, active, strict=True) if on}}
+    for i, (p, on) in enumerate(zip(params, active, strict=True)):
+        if on:
+            mine = [x for node in nodes for x in optree.tree_leaves(node[i])]
+            forms = [(() if lead is None else (*lead, *p.shape), dtype, p.device) for lead, dtype in slots[p.dtype]]
+            if forms != [(x.shape, x.dtype, x.device) for x in mine]:
+                return False
+    return True
 
 
 def settings_of(links: list[Module], n: int) -> list[tuple[Any, ...]]:

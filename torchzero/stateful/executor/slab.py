@@ -37,6 +37,7 @@ class Slab:
         self.shared = shared
         self.spec = spec
         self.counters = [x for x, s in zip(state, shared, strict=True) if s]
+        self.wide = set(map(storage, self.counters))
         self.size = sum(p.numel() for p in params)
         marks = [m.own if isinstance(m, ScheduledState) else m for m in spec.unflatten(shared)]
         self.own_shared, self.own = optree.tree_flatten(marks)  # pyright: ignore[reportArgumentType]
@@ -60,8 +61,7 @@ class Slab:
         params = [params[i] for i in self.who]
         p, g = self.gather(params), self.flatten(params, [grads[i] for i in self.who])
         u = g if us is grads else self.flatten(params, [us[i] for i in self.who])
-        heads = [head(*link, state) for link, state in zip(self.links, self.spec.unflatten(self.state), strict=True)]
-        state = self.own.flatten_up_to([h.state for h in heads])
+        heads, state = self._heads()
         if self.kernels is not None and self.size > 1 and Kernel.suits(heads):
             key = Kernel.key(heads)
             if key not in self.kernels:
@@ -74,7 +74,24 @@ class Slab:
         states = [
             s if h.k is None else ScheduledState(h.k, s) for h, s in zip(heads, self.own.unflatten(new), strict=True)
         ]
-        return [y for y, s in zip(self.spec.flatten_up_to(tuple(states)), self.shared, strict=True) if s]
+        marked = zip(self.spec.flatten_up_to(tuple(states)), self.shared, strict=True)
+        counters = zip(self.counters, [y for y, shared in marked if shared], strict=True)
+        # a counter may become what another one was, which is written when all slabs have been evaluated
+        return [y.clone() if y is not x and storage(y) in self.wide else y for x, y in counters]
+
+    def rehearse(self, params: list[Tensor], grads: list[Any], loss: Any, step: int, kwargs: Any) -> None:
+        """Evaluate one element, and write nothing: a module that cannot do it raises before anything has changed."""
+        params = [params[i] for i in self.who]
+        p, g = self.gather(params)[:1], self.flatten(params, [grads[i] for i in self.who])[:1]
+        heads, state = self._heads()
+        here = [y if s else y[..., :1] for y, s in zip(state, self.own_shared, strict=True)]
+        elements(heads, self.own.unflatten(here), p, g, g, loss, step, kwargs)
+
+    def _heads(self) -> tuple[list[Head], list[Tensor]]:
+        """What is done once in this step, and every tensor of the states that the elements see."""
+        states = self.spec.unflatten(self.state)
+        heads = [head(*link, state) for link, state in zip(self.links, states, strict=True)]
+        return heads, self.own.flatten_up_to([h.state for h in heads])
 
     def _eager(
         self, heads: list[Head], state: list[Tensor], p: Tensor, g: Tensor, u: Tensor, loss: Any, step: int, kwargs: Any
