@@ -8,7 +8,7 @@ from torch import Tensor
 
 from torchzero.core import tree
 from torchzero.core.control import cond, while_loop
-from torchzero.core.hyper import Hyper, child, integer, nonnegative, number, static, within
+from torchzero.core.hyper import Hyper, child, integer, is_number, nonnegative, number, static, within
 from torchzero.core.module import Module
 from torchzero.core.objective import Objective
 from torchzero.core.safe import safe_norm
@@ -255,6 +255,11 @@ def numbers(module: Module, like: Tensor, *names: str) -> tuple[Any, ...]:
     )
 
 
+def due(t: Tensor, freq: Any) -> Tensor | bool:
+    """Whether something that happens every `freq` updates happens at update t; decided at once if at every one."""
+    return True if is_number(freq) and freq == 1 else t % freq == 0
+
+
 class Region(NamedTuple):
     """What a trust region keeps."""
 
@@ -346,9 +351,10 @@ class TrustRegionBase(Solving):
     def update(self, state: SolvingState, var: Var) -> SolvingState:
         (freq,) = single(self, "update_freq")
         old = state.children["hess_module"]
+        seen = var.replace(storage={**var.storage, "wants_direction": False})  # of that module: its curvature will do
         kid = cond(
-            state.own.t % freq == 0,
-            lambda: tree.cast_like(self.hess_module.update(old, var), old),
+            due(state.own.t, freq),
+            lambda: tree.cast_like(self.hess_module.update(old, seen), old),
             lambda: old,
         )
         kids, u = self._inner({**state.children, "hess_module": kid}, var)

@@ -181,20 +181,22 @@ def minimise_in_ball(values: Tensor, weights: Tensor, radius: Tensor) -> tuple[T
     inside = (newton <= delta) & ((least > 0) | ((least == 0) & loose))
     hard = ~inside & loose & (least < 0) & (safe_norm(far) <= delta)
 
-    # ‖w‖/(λ_max + σ) ≤ ‖d‖ ≤ ‖w‖/(λ_min + σ)
-    floor = torch.maximum(low, size / delta - v.max())
+    # |wᵢ|/(λᵢ + σ) ≤ ‖d‖ ≤ ‖w‖/(λ_min + σ), so the search begins where ‖d‖ is between Δ and √k·Δ
+    floor = torch.maximum(low, (w.abs() / delta - v).max())
     high = torch.maximum(size / delta - least, low)
 
     def body(at: Bracket) -> Bracket:
         phi, rise = slopes(at.shift, v, w, delta)
         above = phi > 0
         lo, hi = torch.where(above, at.low, at.shift), torch.where(above, at.shift, at.high)
-        new = at.shift - safe_div(phi, rise)
-        new = torch.where((new > lo) & (new < hi), new, (lo + hi) / 2)
-        return Bracket(at.k + 1, lo, hi, new, (new - at.shift).abs() <= 4 * rounding * new)
+        new = torch.minimum(at.shift - safe_div(phi, rise), hi)
+        new = torch.where(new > lo, new, (lo + hi) / 2)
+        # Newton's method squares what is left of the distance to the pole, and the corrections below go on from here.
+        close = ((new - at.shift).abs() <= 1e-4 * (new + least)) | (phi.abs() * delta <= 8 * rounding)
+        return Bracket(at.k + 1, lo, hi, new, close)
 
     k = torch.zeros((), dtype=torch.int64, device=v.device)
-    start = Bracket(k, floor, high, torch.where(floor > low, floor, high), inside | hard)
+    start = Bracket(k, floor, high, torch.where((floor > low) | (least > 0), floor, high), inside | hard)
     shift = while_loop(lambda at: ~at.done & (at.k < 100), body, start).shift
 
     def correct(shift: Tensor, values: Tensor, weights: Tensor, radius: Tensor) -> Tensor:
