@@ -178,3 +178,17 @@ def test_a_direction_that_nobody_takes_is_not_solved_for(region, monkeypatch: py
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     with pytest.raises(AssertionError, match="solved"):
         tz.minimize(residuals, x0, tz.m.GaussNewton())
+
+
+def test_cautious_first_steps_must_agree_with_the_model() -> None:
+    """The ratio at the first trial is 0.64: taken as it is, but not while the region is cautious."""
+    f = lambda x: 0.5 * (x * x).sum() + 0.36 * 0.5 * (x - 1).abs().pow(4).sum()  # noqa: E731
+    x0 = torch.tensor([1.0], dtype=torch.float64)
+    steps = {}
+    for cautious in (0, 1):
+        opt = tz.m.ExactTrustRegion(tz.m.Newton(), init=10.0, max_attempts=1, cautious=cautious)
+        x, state = opt(x0, opt.init(x0), f)
+        steps[cautious] = float(x), float(state.own.radius)
+        if cautious:  # a Δ that is as short as the failed step wants, and from now on the usual rules
+            assert float(opt(x, state, f)[0]) == 0.75
+    assert steps == {0: (0.0, 10.0), 1: (1.0, 0.25)}

@@ -27,7 +27,7 @@ METHODS: dict[str, Callable[[], Module]] = {
     "newton": lambda: Chain(m.Newton(eigval_fn=torch.abs), m.HagerZhangLineSearch()),
     "newton-cg": lambda: Chain(m.NewtonCG(truncated=True), m.StrongWolfe()),
     "gd": lambda: Chain(m.StrongWolfe(a_init="first-order", scale_first=True)),
-    "lm": lambda: Chain(m.ExactTrustRegion(m.GaussNewton(), init=100.0, scale="diagonal", keep_grad=True)),
+    "lm": lambda: Chain(m.ExactTrustRegion(m.GaussNewton(), init=100.0, scale="diagonal", keep_grad=True, cautious=3)),
     "trust-newton": lambda: Chain(m.ExactTrustRegion(m.Newton(), keep_grad=True)),
     "adam": lambda: Chain(m.Adam(), m.LR(1e-2)),
     "nelder-mead": lambda: m.NelderMead(),

@@ -331,8 +331,8 @@ class TrustRegionBase(Solving):
         """The step (n,) for the radius Δ ()."""
         raise TypeError(f"{type(self).__name__} must implement subproblem(B, u, radius, prepared)")
 
-    def rules(self, like: Tensor) -> Rules:
-        """The rules of the radius, in the dtype of `like`."""
+    def rules(self, like: Tensor, t: Tensor) -> Rules:
+        """The rules of the radius at update t, in the dtype of `like`."""
         eta, nplus, nminus = numbers(self, like, "eta", "nplus", "nminus")
         good, bad, boundary, first = numbers(self, like, "rho_good", "rho_bad", "boundary_tol", "initial")
         return Rules(eta, nplus, nminus, good, bad, boundary, first, self.by_length, self.radius_strategy == "fixed")
@@ -374,7 +374,7 @@ class TrustRegionBase(Solving):
             unscaled = look
             look = lambda d: unscaled(d / D)  # noqa: E731
             B, u = Dense(B.to_dense() / outer(D, D)), u / D
-        rules = self.rules(u)._replace(first=first)
+        rules = self.rules(u, own.t)._replace(first=first)
         prepared, extra = self.prepare(B, u, f0, lambda d: look(d)[0])
         # Every product with a matrix known by its inverse is a solve: once is enough.
         B = Dense(B.to_dense()) if isinstance(B, DenseInverse) else B

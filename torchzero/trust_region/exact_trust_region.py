@@ -9,12 +9,13 @@ from torch import Tensor
 from torchzero.core import tree
 from torchzero.core.chain import Chainable
 from torchzero.core.control import while_loop
-from torchzero.core.hyper import Hyper, static
+from torchzero.core.hyper import Hyper, integer, is_number, static
 from torchzero.core.safe import safe_div, safe_norm, safe_sqrt
 from torchzero.core.var import Var
 from torchzero.linalg.operators import Operator
 from torchzero.linalg.spectrum import Spectrum, spectrum
-from torchzero.trust_region.base import Region, TrustRegionBase
+from torchzero.step_size.base import single
+from torchzero.trust_region.base import Region, Rules, TrustRegionBase
 
 SCALES = ("identity", "diagonal")
 
@@ -36,7 +37,9 @@ class ExactTrustRegion(TrustRegionBase):
     σ is zero where Newton's step lies inside and B is positive definite, and else the root of ‖Dd(σ)‖ = Δ, found from
     the eigenvalues. With `scale="identity"` D = I. With "diagonal" (Moré)
     $D_i = \max_{s ≤ t} \sqrt{|B_{ii}(θ_s)|}$, 1 while that is zero, so that the iterates do not depend on the units of
-    the parameters; the first Δ is then `init` times ‖Dθ‖ (where that is zero, `init`). Over GaussNewton this is the
+    the parameters; the first Δ is then `init` times ‖Dθ‖ (where that is zero, `init`). The first `cautious` steps are
+    taken only if ρ > rho_good, and Δ shrinks where they are not: a first Δ that is far too long then finds its size
+    before a step into the blue is taken, which may lower the loss on the way to a minimum far away. Over GaussNewton this is the
     method of Levenberg and Marquardt in Moré's form, over Newton the one of Moré and Sorensen. See `TrustRegionBase`
     for the rules of Δ.
 
@@ -54,6 +57,7 @@ class ExactTrustRegion(TrustRegionBase):
         update_freq: steps between two updates of the curvature, a whole number ≥ 1.
         inner: module that makes the direction which is solved for.
         keep_grad: evaluate the gradient with every trial, so that nobody has to after the step.
+        cautious: how many first steps must be as good as those that make Δ grow, a whole number ≥ 0.
 
     Raises:
         ValueError: for a number outside its range.
@@ -69,6 +73,7 @@ class ExactTrustRegion(TrustRegionBase):
     """
 
     scale: str = static("identity", choices=SCALES)
+    cautious: Hyper = integer(0, 0)
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class ExactTrustRegion(TrustRegionBase):
         update_freq: Hyper = 1,
         inner: Chainable | None = None,
         keep_grad: bool = False,
+        cautious: Hyper = 0,
     ) -> None:
         self._set(
             hess_module=hess_module,
@@ -100,11 +106,21 @@ class ExactTrustRegion(TrustRegionBase):
             update_freq=update_freq,
             inner=inner,
             keep_grad=keep_grad,
+            cautious=cautious,
         )
 
     def start(self, x: Tensor) -> Region:
         region = super().start(x)
         return region if self.scale == "identity" else region._replace(scale=torch.zeros_like(x))
+
+    def rules(self, like: Tensor, t: Tensor) -> Rules:
+        rules = super().rules(like, t)
+        (cautious,) = single(self, "cautious")
+        if is_number(cautious) and cautious == 0:
+            return rules
+        early = t < cautious
+        eta, bad = (torch.where(early, torch.maximum(x, rules.rho_good), x) for x in (rules.eta, rules.rho_bad))
+        return rules._replace(eta=eta, rho_bad=bad)
 
     def scaled(self, own: Region, B: Operator, var: Var) -> tuple[Region, Tensor | tuple[()], Tensor]:
         own, _, first = super().scaled(own, B, var)
