@@ -39,9 +39,9 @@ class ExactTrustRegion(TrustRegionBase):
     $D_i = \max_{s ≤ t} \sqrt{|B_{ii}(θ_s)|}$, 1 while that is zero, so that the iterates do not depend on the units of
     the parameters; the first Δ is then `init` times ‖Dθ‖ (where that is zero, `init`). The first `cautious` steps are
     taken only if ρ > rho_good, and Δ shrinks where they are not: a first Δ that is far too long then finds its size
-    before a step into the blue is taken, which may lower the loss on the way to a minimum far away. Over GaussNewton this is the
-    method of Levenberg and Marquardt in Moré's form, over Newton the one of Moré and Sorensen. See `TrustRegionBase`
-    for the rules of Δ.
+    before a step into the blue is taken, which may lower the loss on the way to a minimum far away. Over
+    GaussNewton this is the method of Levenberg and Marquardt in Moré's form, over Newton the one of Moré and Sorensen.
+    See `TrustRegionBase` for the rules of Δ.
 
     Args:
         hess_module: module that models the curvature.
