@@ -33,7 +33,7 @@ class SolvingState(NamedTuple):
     own: Any  # what the method keeps
     d: Tree  # like params         the direction of the last update
     evaluations: Tensor  # () int64   of the objective in the last update, away from x0
-    children: dict[str, Any]  # state of each child, by field name
+    children: Any  # state of each child, by field name; () if there is none, as Dynamo cannot rebuild an empty dict
 
 
 class Solved(NamedTuple):
@@ -85,9 +85,9 @@ class Solving(Module):
     def init(self, params: Tree) -> SolvingState:
         x = tree.ravel(params)[0].to(work_dtype(params))
         kids = {name: kid.init(params) for name, kid in self.children().items()}
-        return SolvingState(self.start(x), tree.zeros_like(params), tree.counter(params), kids)
+        return SolvingState(self.start(x), tree.zeros_like(params), tree.counter(params), kids or ())
 
-    def _inner(self, kids: dict[str, Any], var: Var) -> tuple[dict[str, Any], Tree]:
+    def _inner(self, kids: Any, var: Var) -> tuple[Any, Tree]:
         """The direction to solve for."""
         inner = self.children().get("inner")
         if inner is None:
@@ -95,10 +95,10 @@ class Solving(Module):
         state, out = inner.step(kids["inner"], var)
         return {**kids, "inner": state}, out.update
 
-    def _keep(self, state: SolvingState, found: Solved, kids: dict[str, Any], like: Tree) -> SolvingState:
+    def _keep(self, state: SolvingState, found: Solved, kids: Any, like: Tree) -> SolvingState:
         d = tree.ravel(like)[1](found.d)
         count = torch.zeros_like(state.evaluations) + found.evaluations
-        return tree.cast_like(SolvingState(found.own, d, count, kids), state)
+        return tree.cast_like(SolvingState(found.own, d, count, kids or ()), state)
 
     def update(self, state: SolvingState, var: Var) -> SolvingState:
         kids, u = self._inner(state.children, var)
@@ -116,7 +116,7 @@ class Solving(Module):
 
     def reset_for_online(self, state: SolvingState) -> SolvingState:
         kids = {k: m.reset_for_online(state.children[k]) for k, m in self.children().items()}
-        return state._replace(children=kids)
+        return state._replace(children=kids or ())
 
 
 class Rules(NamedTuple):
