@@ -1,8 +1,10 @@
 """The methods that `minimize` knows by name."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from torchzero import m
 from torchzero.core import tree
@@ -86,3 +88,18 @@ def has_residuals(objective: Objective, x0: Tree) -> bool:
     out = objective.fn(tree.map(torch.Tensor.detach, x0))
     one_number(out)
     return out.ndim > 0
+
+
+def only_residuals(fn: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+    """The function of a least-squares problem, which refuses to be one number."""
+
+    def checked(params: Tree) -> Tensor:
+        out = fn(params)
+        if isinstance(out, Tensor) and out.ndim == 0:
+            raise ValueError(
+                'minimize(method="lm"): the function returns one number, and this method needs the residuals; return '
+                'them as a vector r, for the loss ½‖r‖², or use another method, such as "bfgs"'
+            )
+        return out
+
+    return checked
