@@ -16,7 +16,6 @@ NOISE = 0.05
 LOW = torch.tensor([0.5, 2.0, 0.3, 0.5, 5.5, 0.3, 0.1], dtype=torch.float64)  # height, place, width, twice; background
 HIGH = torch.tensor([2.0, 4.0, 0.8, 2.0, 7.5, 0.8, 0.5], dtype=torch.float64)
 START = (LOW + HIGH) / 2
-METHOD = tz.m.LevenbergMarquardt(tz.m.GaussNewton())  # begins with shorter steps than "lm", so no peak runs away
 x = torch.linspace(0, 10, 100, dtype=torch.float64)
 
 
@@ -28,7 +27,7 @@ def model(p: Any, x: Any = x, exp: Any = torch.exp) -> Any:
 
 def fit(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The parameters (7,), their standard errors (7,) from JᵀJ, and the steps taken."""
-    found = tz.minimize(lambda p: model(p) - y, START, METHOD, tol=1e-6, differentiate=None)
+    found = tz.minimize(lambda p: model(p) - y, START, "lm", tol=1e-6, differentiate=None)
     _, J = tz.FunctionObjective(model).jacobian(found.x)
     variance = 2 * found.value / (len(x) - len(START))  # the value is half the sum of squares
     return found.x, (variance * torch.linalg.inv(J.mT @ J)).diagonal().sqrt(), found.iterations

@@ -62,3 +62,27 @@ def test_least_squares_evaluates_once_a_trial() -> None:
     found = tz.minimize(Watched(residuals), x0, "lm", differentiate=None)
     assert bool(found.success)
     assert len(points) == int(found.evaluations) <= 20
+
+
+def test_a_batch_of_fits_with_far_too_long_first_steps_goes_astray_nowhere() -> None:
+    """Two peaks on a background: a long step may lower the loss on the way to a peak outside of the data."""
+    t = torch.linspace(0, 10, 100, dtype=torch.float64)
+    low = torch.tensor([0.5, 2.0, 0.3, 0.5, 5.5, 0.3, 0.1], dtype=torch.float64)
+    high = torch.tensor([2.0, 4.0, 0.8, 2.0, 7.5, 0.8, 0.5], dtype=torch.float64)
+    g = torch.Generator().manual_seed(0)
+    truth = low + (high - low) * torch.rand(300, 7, generator=g, dtype=torch.float64)
+
+    def model(p: torch.Tensor) -> torch.Tensor:
+        first = p[0] * torch.exp(-0.5 * ((t - p[1]) / p[2]) ** 2)
+        return first + p[3] * torch.exp(-0.5 * ((t - p[4]) / p[5]) ** 2) + p[6]
+
+    y = torch.vmap(model)(truth) + 0.05 * torch.randn(300, 100, generator=g, dtype=torch.float64)
+
+    def fit(y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found = tz.minimize(lambda p: model(p) - y, (low + high) / 2, "lm", tol=1e-6, differentiate=None)
+        return found.status, found.value, found.iterations
+
+    status, value, iterations = torch.vmap(fit)(y)
+    assert (status == CONVERGED).all()
+    assert (value < 0.3).all()
+    assert iterations.max() <= 20

@@ -252,7 +252,7 @@ def test_a_budget_of_one_and_a_start_that_is_not_finite(method: str) -> None:
     target = torch.tensor([1.0, 0.7])
 
     def f(x: Tensor) -> Tensor:
-        return ((x - target) ** 4).sum()
+        return 2**0.5 * (x - target) ** 2 if method == "lm" else ((x - target) ** 4).sum()
 
     one = tz.minimize(f, torch.zeros(2), method, max_iterations=1)
     assert (one.iterations, one.message) == (1, "out of iterations")
@@ -273,6 +273,86 @@ def test_finding_the_method_is_an_evaluation() -> None:
         return ((x - 1) ** 2).sum()
 
     assert tz.minimize(f, torch.zeros(2), differentiate=None).evaluations == calls
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, tz.FunctionObjective])
+def test_least_squares_of_one_number_is_refused(wrap: Any) -> None:
+    with pytest.raises(ValueError, match=r'minimize\(method="lm"\): .* one number.*residuals.*"bfgs"'):
+        tz.minimize(wrap(lambda x: ((x - 1) ** 2).sum()), torch.zeros(2), "lm")
+    assert tz.minimize(wrap(lambda x: (x - 1).sum().reshape(1)), torch.zeros(2), "lm").success
+
+
+def test_a_result_is_printed_without_the_state_of_the_method() -> None:
+    result = tz.minimize(lambda x: ((x - 1) ** 2).sum(), torch.zeros(2), "lbfgs", tol=1e-3)
+    text = repr(result)
+    assert text.startswith("Result(x=tensor([1., 1.]), value=0, grad_norm=0, iterations=2, evaluations=3, ")
+    assert text.endswith("message='converged: the gradient is below the tolerance')")
+    batched = torch.vmap(lambda x: tz.minimize(lambda x: ((x - 1) ** 2).sum(), x))(torch.zeros(3, 2))
+    assert "status=tensor([1, 1, 1])" in repr(batched)
+    assert "state" not in repr(batched)
+    inside: list[str] = []
+    torch.vmap(lambda x: [r := tz.minimize(lambda x: (x**2).sum(), x), inside.append(repr(r))][0].x)(torch.ones(3, 2))
+    assert inside[0].startswith("Result(x=")
+
+
+@pytest.mark.parametrize("method", [None, "newton", "lm", "adam", "nelder-mead"])
+def test_the_callback_sees_where_the_method_stands(method: str | None) -> None:
+    """A step that is too long raises the loss: it is seen, and is not what is returned."""
+    seen: list[Any] = []
+    opt: Any = method or tz.m.LR(1.5)
+
+    def f(x: Tensor) -> Tensor:
+        return x if method == "lm" else 0.5 * (x**2).sum()
+
+    result = tz.minimize(f, torch.ones(2), opt, max_iterations=4, callback=lambda r: seen.append(r))
+    assert {r.message for r in seen[:-1]} <= {"still running"}
+    if method is None:
+        assert [r.x.tolist() for r in seen] == [[-0.5] * 2, [0.25] * 2, [-0.125] * 2, [0.0625] * 2]
+    best = [float(r.value) for r in seen]
+    assert float(result.value) == min(best)
+    seen.clear()
+    if method is None:
+        result = tz.minimize(f, torch.ones(2), tz.m.LR(2.5), max_iterations=3, callback=seen.append)
+        assert [float(r.value) for r in seen] == [2.25, 5.0625, 11.390625]
+        assert (result.value, result.x.tolist()) == (1.0, [1.0, 1.0])
+
+
+def test_a_loss_that_goes_to_minus_infinity_says_so() -> None:
+    fall = tz.minimize(lambda x: -torch.exp(x).sum(), torch.zeros(2), [tz.m.LR(1.0)])
+    assert fall.message == "unbounded: the loss has reached minus infinity"
+    assert not fall.success
+    line = tz.minimize(lambda x: x.sum(), torch.zeros(2), "lbfgs")
+    assert "unbounded along the line" in line.message
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_to_minimise_is_minimised(method: str) -> None:
+    result = tz.minimize(lambda x: 3 * x if method == "lm" else 3 + x.sum(), {"x": torch.zeros(0)}["x"], method)
+    assert result.success, result.message
+    assert result.iterations <= 1
+    assert result.x.shape == (0,)
+    assert result.value == (0 if method == "lm" else 3)
+
+
+def test_a_value_of_nothing_depends_on_the_data_still() -> None:
+    slope = torch.func.grad(lambda a: tz.minimize(lambda x: (a * x).sum() + a**2, torch.zeros(0)).value)
+    assert slope(torch.tensor(2.0)) == 4.0
+
+
+@pytest.mark.parametrize("method", ["newton", "newton-cg", "lm"])
+def test_it_compiles_whole(method: str) -> None:
+    """A matrix in another order of memory than the loop began with, and states without children."""
+
+    def f(x: Tensor) -> Tensor:
+        r = torch.cat([10 * (x[1:] - x[:-1] ** 2), 1 - x[:-1]])
+        return r if method == "lm" else 0.5 * (r**2).sum()
+
+    def solve(x: Tensor) -> tuple[Tensor, Tensor]:
+        found = tz.minimize(f, x, method, max_iterations=10, differentiate=None)
+        return found.x, found.iterations
+
+    x0 = torch.tensor([-1.2, 1.0, 0.5], dtype=torch.float64)
+    torch.testing.assert_close(torch.compile(solve, fullgraph=True, backend="eager")(x0), solve(x0))
 
 
 def test_messages_are_nested_as_the_batch_is() -> None:

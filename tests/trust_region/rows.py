@@ -20,7 +20,7 @@ ROWS: dict[str, Row] = {
         lambda: tz.m.ExactTrustRegion(tz.m.Newton(), init=0.5),
         "tests/trust_region/test_exact_trust_region.py::test_the_step_is_the_global_minimum",
         more=(
-            lambda: tz.m.ExactTrustRegion(tz.m.GaussNewton(), scale="diagonal", keep_grad=True, init=0.5),
+            lambda: tz.m.ExactTrustRegion(tz.m.GaussNewton(), scale="diagonal", keep_grad=True, init=0.5, cautious=2),
             lambda: tz.m.ExactTrustRegion(tz.m.Newton(), eta=0.1, update_freq=2, inner=tz.m.EMA(0.5)),
         ),
     ),

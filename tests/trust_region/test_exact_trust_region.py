@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import torchzero as tz
 from tests.second_order.problems import Array, Quartic, quartics
+from torchzero.core.control import while_loop
 from torchzero.linalg.operators import Dense
 from torchzero.trust_region.exact_trust_region import minimise_in_ball
 
@@ -130,3 +131,64 @@ def test_a_step_that_fails_publishes_where_it_stands() -> None:
     torch.testing.assert_close(var.accepted, (torch.tensor(5.0, dtype=torch.float64), 2 * x0))
     assert int(opt.evaluations(state)) == 3
     assert not bool(state.own.accepted)
+
+
+@settings(max_examples=60)
+@given(
+    spread=st.lists(st.floats(-10, 6), min_size=3, max_size=3),
+    weights=st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
+    least=st.sampled_from([-1.0, 0.0, 1e-8, 1.0]),
+    radius=st.floats(-6, 4),
+)
+def test_the_surface_is_met_in_few_iterations_whatever_the_scales(
+    spread: list[float], weights: list[float], least: float, radius: float
+) -> None:
+    """‖d‖ = Δ where Newton's step is outside; from where one entry alone would be Δ, the root is near."""
+    count = 0
+
+    def counting(keep_going, body, carry):
+        def counted(at):
+            nonlocal count
+            count += 1
+            return body(at)
+
+        return while_loop(keep_going, counted, carry)
+
+    values = torch.tensor([least, *(10.0**k for k in spread)], dtype=torch.float64)
+    w, delta = torch.tensor([1.0, *weights], dtype=torch.float64), torch.tensor(10.0**radius, dtype=torch.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torchzero.trust_region.exact_trust_region.while_loop", counting)
+        shift, d = minimise_in_ball(values, w, delta)
+    assert count <= 12
+    if shift > 0:
+        torch.testing.assert_close(d.norm(), delta, rtol=1e-9, atol=0)
+    torch.testing.assert_close((values + shift) * d, w, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("region", [tz.m.ExactTrustRegion, tz.m.LevenbergMarquardt, tz.m.Dogleg])
+def test_a_direction_that_nobody_takes_is_not_solved_for(region, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("solved")
+
+    x0 = torch.tensor([-1.2, 1.0], dtype=torch.float64)
+    residuals = lambda x: torch.stack([10 * (x[1] - x[0] ** 2), 1 - x[0]])  # noqa: E731
+    expected = tz.minimize(residuals, x0, region(tz.m.GaussNewton()), max_iterations=5, differentiate=None).x
+    monkeypatch.setattr("torchzero.least_squares.gauss_newton.solve_symmetric", refuse)
+    found = tz.minimize(residuals, x0, region(tz.m.GaussNewton()), max_iterations=5, differentiate=None).x
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    with pytest.raises(AssertionError, match="solved"):
+        tz.minimize(residuals, x0, tz.m.GaussNewton())
+
+
+def test_cautious_first_steps_must_agree_with_the_model() -> None:
+    """The ratio at the first trial is 0.64: taken as it is, but not while the region is cautious."""
+    f = lambda x: 0.5 * (x * x).sum() + 0.36 * 0.5 * (x - 1).abs().pow(4).sum()  # noqa: E731
+    x0 = torch.tensor([1.0], dtype=torch.float64)
+    steps = {}
+    for cautious in (0, 1):
+        opt = tz.m.ExactTrustRegion(tz.m.Newton(), init=10.0, max_attempts=1, cautious=cautious)
+        x, state = opt(x0, opt.init(x0), f)
+        steps[cautious] = float(x), float(state.own.radius)
+        if cautious:  # a Δ that is as short as the failed step wants, and from now on the usual rules
+            assert float(opt(x, state, f)[0]) == 0.75
+    assert steps == {0: (0.0, 10.0), 1: (1.0, 0.25)}

@@ -119,7 +119,12 @@ def _compiled_loop(
 
     def body_fn(k: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
         new = tree.leaves(body(tree.unflatten(spec, values)))
-        return (k + 1, *(n.clone() for n in new))
+        return (k + 1, *map(_rows, new))
 
-    out = torch_while_loop(cond_fn, body_fn, (torch.zeros((), dtype=torch.int64), *(x.clone() for x in leaves)))
+    out = torch_while_loop(cond_fn, body_fn, (torch.zeros((), dtype=torch.int64), *map(_rows, leaves)))
     return tree.unflatten(spec, out[1:])
+
+
+def _rows(x: Tensor) -> Tensor:
+    """A copy in the order of rows: what a loop carries must keep its strides."""
+    return x.clone(memory_format=torch.contiguous_format)

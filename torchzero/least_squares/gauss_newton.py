@@ -13,7 +13,7 @@ from torchzero.core.var import Var
 from torchzero.linalg.operators import Dense
 from torchzero.second_order.base import solve_symmetric
 from torchzero.step_size.base import single
-from torchzero.trust_region.base import Solved, Solving, SolvingState, numbers, work_dtype
+from torchzero.trust_region.base import Solved, Solving, SolvingState, due, numbers, work_dtype
 
 
 class GaussNewtonState(NamedTuple):
@@ -67,12 +67,13 @@ class GaussNewton(Solving):
         (reg,), (freq,) = numbers(self, own.G, "reg"), single(self, "update_freq")
         eye = torch.eye(len(own.G), dtype=dtype, device=own.G.device)
         given = var.has_update or self.inner is not None
+        wanted = var.storage.get("wants_direction", True)
 
         def fresh() -> tuple[Tensor, Tensor]:
             r, J = var.need_objective(self).jacobian(var.params)
             r, J = r.to(dtype), J.to(dtype)
             G, slope = J.mT @ J, J.mT @ r
-            if given:
+            if given or not wanted:
                 return G, slope
             if len(r) >= len(G):
                 return G, solve_symmetric(G + reg * eye, slope)
@@ -80,12 +81,14 @@ class GaussNewton(Solving):
             return G, J.mT @ solve_symmetric(small, r)
 
         def stale() -> tuple[Tensor, Tensor]:
+            if not wanted:
+                return own.G, torch.zeros_like(own.G[0])
             slope = tree.ravel(var.grad)[0].to(dtype)
             return own.G, slope if given else solve_symmetric(own.G + reg * eye, slope)
 
-        G, v = cond(own.t % freq == 0, fresh, stale)
+        G, v = cond(due(own.t, freq), fresh, stale)
         kids, like = state.children, var.params
-        if given:
+        if given and wanted:
             back = tree.ravel(like)[1]
             kids, u = self._inner(kids, var if var.has_update else var.replace(update=back(v)))
             v = solve_symmetric(G + reg * eye, tree.ravel(u)[0].to(dtype))

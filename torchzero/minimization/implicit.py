@@ -50,6 +50,9 @@ def implicit(objective: Objective, x: Tree, value: Tensor, box: Box | None = Non
     levels = max(map(_levels, [vector, *tree.leaves(start)]))
     if not levels:
         return fixed, value
+    if not vector.numel():
+        there = objective.value(start)
+        return start, value + (there - there.detach())
     dense = vector.numel() <= DENSE or is_batched(vector) or levels > 1
     solve = (_dense if dense else _matrix_free)(objective, fixed, free)
     for _ in range(2):

@@ -1,8 +1,10 @@
 """The methods that `minimize` knows by name."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from torchzero import m
 from torchzero.core import tree
@@ -27,7 +29,7 @@ METHODS: dict[str, Callable[[], Module]] = {
     "newton": lambda: Chain(m.Newton(eigval_fn=torch.abs), m.HagerZhangLineSearch()),
     "newton-cg": lambda: Chain(m.NewtonCG(tol=0.0, truncated=True), m.StrongWolfe()),
     "gd": lambda: Chain(m.StrongWolfe(a_init="first-order", scale_first=True)),
-    "lm": lambda: Chain(m.ExactTrustRegion(m.GaussNewton(), init=100.0, scale="diagonal", keep_grad=True)),
+    "lm": lambda: Chain(m.ExactTrustRegion(m.GaussNewton(), init=100.0, scale="diagonal", keep_grad=True, cautious=3)),
     "trust-newton": lambda: Chain(m.ExactTrustRegion(m.Newton(), keep_grad=True)),
     "adam": lambda: Chain(m.Adam(), m.LR(1e-2)),
     "nelder-mead": lambda: m.NelderMead(),
@@ -86,3 +88,18 @@ def has_residuals(objective: Objective, x0: Tree) -> bool:
     out = objective.fn(tree.map(torch.Tensor.detach, x0))
     one_number(out)
     return out.ndim > 0
+
+
+def only_residuals(fn: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+    """The function of a least-squares problem, which refuses to be one number."""
+
+    def checked(params: Tree) -> Tensor:
+        out = fn(params)
+        if isinstance(out, Tensor) and out.ndim == 0:
+            raise ValueError(
+                'minimize(method="lm"): the function returns one number, and this method needs the residuals; return '
+                'them as a vector r, for the loss ½‖r‖², or use another method, such as "bfgs"'
+            )
+        return out
+
+    return checked

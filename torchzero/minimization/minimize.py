@@ -12,13 +12,13 @@ from torchzero.core.chain import Chainable
 from torchzero.core.clashes import clashes
 from torchzero.core.control import concrete, while_loop
 from torchzero.core.hyper import is_number
-from torchzero.core.objective import Objective, as_objective
+from torchzero.core.objective import FunctionObjective, Objective, as_objective
 from torchzero.core.tree import Tree
 from torchzero.core.warn import warn
 from torchzero.minimization import result as codes
 from torchzero.minimization.bounds import Inside, as_box
 from torchzero.minimization.implicit import implicit
-from torchzero.minimization.methods import has_residuals, method_named
+from torchzero.minimization.methods import has_residuals, method_named, only_residuals
 from torchzero.minimization.result import Result
 from torchzero.minimization.run import Carry, Run
 from torchzero.minimization.run_by_values import RunByValues, by_values
@@ -67,14 +67,15 @@ def minimize(
             by default the square root of the precision.
         max_iterations: most steps to take.
         max_evaluations: take no step once `f` has been evaluated this often.
-        callback: called with a `Result` after every step, when not vmapped; a true return value stops.
+        callback: called after every step, when not vmapped, with a `Result` of where the method stands; that need not
+            be the best point so far, which is what is returned, but by values alone it is. A true return value stops.
         progress: show a progress bar (needs tqdm).
         differentiate: "implicit", which evaluates `f` once more at the end, uncounted, to see whether there is anything
             to differentiate; "unrolled"; or None. By default "implicit" if the method uses gradients, else None.
 
     Raises:
-        ValueError: for an unknown method or mode, a budget below one, bounds that do not fit or cross, or a method
-            that does not take bounds; for a callback or a progress bar under vmap.
+        ValueError: for an unknown method or mode, a budget below one, bounds that do not fit or cross, a method that
+            does not take bounds, or "lm" for a loss that is one number; for a callback or a progress bar under vmap.
         TypeError: for parameters that are not floating point, bounds that are no pair, and other wrong types.
 
     >>> import torchzero as tz
@@ -101,6 +102,8 @@ def minimize(
         if within is not None:
             x0, objective = within.project(x0), Inside(whole, within)
         guess = method is None and within is None
+        if method == "lm" and type(whole) is FunctionObjective:
+            objective = FunctionObjective(only_residuals(whole.fn))
         if method is None:
             method = "lbfgsb" if within is not None else "lm" if has_residuals(whole, x0) else "lbfgs"
         opt = method_named(method, within)
@@ -146,7 +149,7 @@ def _watched(
             if bar is not None:
                 bar.update()
                 bar.set_postfix(value=f"{float(carry.value):.6g}", gradient=f"{float(carry.grad_norm):.2g}")
-            if callback is not None and callback(carry.result()):
+            if callback is not None and callback(carry.now()):
                 running = carry.status == codes.RUNNING
                 return carry._replace(status=torch.where(running, codes.TERMINATED, carry.status))
     return carry

@@ -4,19 +4,21 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from torchzero.core.control import is_batched
 from torchzero.core.tree import Tree
 
-RUNNING, CONVERGED, MAX_ITERATIONS, MAX_EVALUATIONS, STALLED, NON_FINITE, TERMINATED, NARROW = range(8)
+RUNNING, CONVERGED, MAX_ITERATIONS, MAX_EVALUATIONS, STALLED, NON_FINITE, TERMINATED, NARROW, UNBOUNDED = range(9)
 
 MESSAGES = {
     RUNNING: "still running",
     CONVERGED: "converged: the gradient is below the tolerance",
     MAX_ITERATIONS: "out of iterations",
     MAX_EVALUATIONS: "out of evaluations",
-    STALLED: "stalled: a step moved nothing",
+    STALLED: "stalled: no step was found; the loss is as low as rounding allows, or unbounded along the line",
     NON_FINITE: "the loss or its gradient is not finite",
     TERMINATED: "a module or the callback asked to stop",
     NARROW: "converged: the search is narrower than the tolerance",
+    UNBOUNDED: "unbounded: the loss has reached minus infinity",
 }
 
 
@@ -31,6 +33,12 @@ class Result(NamedTuple):
     status: Tensor  # () int64   why it ended: one of the codes in this module
     state: Any  # the method's state
 
+    def __repr__(self) -> str:
+        shown = [f"{name}={_short(value)}" for name, value in zip(self._fields, self, strict=True) if name != "state"]
+        if self.status.ndim == 0 and not is_batched(self.status):
+            shown[-1] = f"message={self.message!r}"
+        return f"Result({', '.join(shown)})"
+
     @property
     def success(self) -> Tensor:
         """Whether the gradient, or by values alone the width of the search, fell below the tolerance: bool."""
@@ -40,6 +48,11 @@ class Result(NamedTuple):
     def message(self) -> Any:
         """`status` in words; a list of sentences for a batch, nested as the batch is."""
         return _words(self.status.tolist())
+
+
+def _short(value: Any) -> str:
+    plain = isinstance(value, Tensor) and value.ndim == 0 and not is_batched(value)
+    return f"{value.tolist():.6g}" if plain else repr(value)
 
 
 def _words(codes: Any) -> Any:

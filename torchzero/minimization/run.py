@@ -35,6 +35,13 @@ class Carry(NamedTuple):
         status = torch.where(self.status == codes.RUNNING, codes.MAX_ITERATIONS, self.status)
         return Result(x, value, grad_norm, self.iterations, self.evaluations, status, self.state)
 
+    def now(self) -> Result:
+        """Where it stands, which need not be the best point so far; by values alone it is."""
+        if isinstance(self.grad, tuple) and self.grad == ():
+            return self.result()._replace(status=self.status)
+        x, value, grad_norm = self.x, self.value, self.grad_norm
+        return Result(x, value, grad_norm, self.iterations, self.evaluations, self.status, self.state)
+
 
 class Run:
     """One method on one objective.
@@ -94,5 +101,6 @@ class Run:
         status = torch.where(carry.stalls > self.PATIENCE, codes.STALLED, status)
         finite = torch.isfinite(carry.value) & torch.isfinite(carry.grad_norm)
         status = torch.where(finite, status, codes.NON_FINITE)
+        status = torch.where(carry.value == -torch.inf, codes.UNBOUNDED, status)
         status = torch.where(torch.as_tensor(terminate), codes.TERMINATED, status)
         return torch.where((carry.grad_norm <= self.tol) & finite, codes.CONVERGED, status)

@@ -69,12 +69,13 @@ class RunByValues:
 
     def _status(self, carry: Carry, terminate: Any) -> Tensor:
         status, finite = torch.zeros_like(carry.status), torch.isfinite(carry.value)
-        extent = self.opt.extent(carry.state)
+        extent = self.opt.extent(carry.state) if any(x.numel() for x in tree.leaves(carry.x)) else 0 * carry.value
         if self.max_evaluations is not None:
             status = torch.where(carry.evaluations >= self.max_evaluations, codes.MAX_EVALUATIONS, status)
         if extent is None:  # a search may stand still for long before it finds a better point
             status = torch.where(carry.stalls > self.PATIENCE, codes.STALLED, status)
         if self.opt.best(carry.state) is None:  # and may begin where nothing is finite
             status = torch.where(finite, status, codes.NON_FINITE)
+        status = torch.where(carry.value == -torch.inf, codes.UNBOUNDED, status)
         status = torch.where(torch.as_tensor(terminate), codes.TERMINATED, status)
         return status if extent is None else torch.where(finite & (extent <= self.tol), codes.NARROW, status)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from torchzero.core import tree
 from torchzero.core.control import cond, while_loop
-from torchzero.core.hyper import Hyper, child, integer, nonnegative, number, static, within
+from torchzero.core.hyper import Hyper, child, integer, is_number, nonnegative, number, static, within
 from torchzero.core.module import Module
 from torchzero.core.objective import Objective
 from torchzero.core.safe import safe_norm
@@ -33,7 +33,7 @@ class SolvingState(NamedTuple):
     own: Any  # what the method keeps
     d: Tree  # like params         the direction of the last update
     evaluations: Tensor  # () int64   of the objective in the last update, away from x0
-    children: dict[str, Any]  # state of each child, by field name
+    children: Any  # state of each child, by field name; () if there is none, as Dynamo cannot rebuild an empty dict
 
 
 class Solved(NamedTuple):
@@ -85,9 +85,9 @@ class Solving(Module):
     def init(self, params: Tree) -> SolvingState:
         x = tree.ravel(params)[0].to(work_dtype(params))
         kids = {name: kid.init(params) for name, kid in self.children().items()}
-        return SolvingState(self.start(x), tree.zeros_like(params), tree.counter(params), kids)
+        return SolvingState(self.start(x), tree.zeros_like(params), tree.counter(params), kids or ())
 
-    def _inner(self, kids: dict[str, Any], var: Var) -> tuple[dict[str, Any], Tree]:
+    def _inner(self, kids: Any, var: Var) -> tuple[Any, Tree]:
         """The direction to solve for."""
         inner = self.children().get("inner")
         if inner is None:
@@ -95,10 +95,10 @@ class Solving(Module):
         state, out = inner.step(kids["inner"], var)
         return {**kids, "inner": state}, out.update
 
-    def _keep(self, state: SolvingState, found: Solved, kids: dict[str, Any], like: Tree) -> SolvingState:
+    def _keep(self, state: SolvingState, found: Solved, kids: Any, like: Tree) -> SolvingState:
         d = tree.ravel(like)[1](found.d)
         count = torch.zeros_like(state.evaluations) + found.evaluations
-        return tree.cast_like(SolvingState(found.own, d, count, kids), state)
+        return tree.cast_like(SolvingState(found.own, d, count, kids or ()), state)
 
     def update(self, state: SolvingState, var: Var) -> SolvingState:
         kids, u = self._inner(state.children, var)
@@ -116,7 +116,7 @@ class Solving(Module):
 
     def reset_for_online(self, state: SolvingState) -> SolvingState:
         kids = {k: m.reset_for_online(state.children[k]) for k, m in self.children().items()}
-        return state._replace(children=kids)
+        return state._replace(children=kids or ())
 
 
 class Rules(NamedTuple):
@@ -262,6 +262,11 @@ def numbers(module: Module, like: Tensor, *names: str) -> tuple[Any, ...]:
     )
 
 
+def due(t: Tensor, freq: Any) -> Tensor | bool:
+    """Whether something that happens every `freq` updates happens at update t; decided at once if at every one."""
+    return True if is_number(freq) and freq == 1 else t % freq == 0
+
+
 class Region(NamedTuple):
     """What a trust region keeps."""
 
@@ -333,8 +338,8 @@ class TrustRegionBase(Solving):
         """The step (n,) for the radius Δ ()."""
         raise TypeError(f"{type(self).__name__} must implement subproblem(B, u, radius, prepared)")
 
-    def rules(self, like: Tensor) -> Rules:
-        """The rules of the radius, in the dtype of `like`."""
+    def rules(self, like: Tensor, t: Tensor) -> Rules:
+        """The rules of the radius at update t, in the dtype of `like`."""
         eta, nplus, nminus = numbers(self, like, "eta", "nplus", "nminus")
         good, bad, boundary, first = numbers(self, like, "rho_good", "rho_bad", "boundary_tol", "initial")
         return Rules(eta, nplus, nminus, good, bad, boundary, first, self.by_length, self.radius_strategy == "fixed")
@@ -353,9 +358,10 @@ class TrustRegionBase(Solving):
     def update(self, state: SolvingState, var: Var) -> SolvingState:
         (freq,) = single(self, "update_freq")
         old = state.children["hess_module"]
+        seen = var.replace(storage={**var.storage, "wants_direction": False})  # of that module: its curvature will do
         kid = cond(
-            state.own.t % freq == 0,
-            lambda: tree.cast_like(self.hess_module.update(old, var), old),
+            due(state.own.t, freq),
+            lambda: tree.cast_like(self.hess_module.update(old, seen), old),
             lambda: old,
         )
         kids, u = self._inner({**state.children, "hess_module": kid}, var)
@@ -375,7 +381,7 @@ class TrustRegionBase(Solving):
             unscaled = look
             look = lambda d: unscaled(d / D)  # noqa: E731
             B, u = Dense(B.to_dense() / outer(D, D)), u / D
-        rules = self.rules(u)._replace(first=first)
+        rules = self.rules(u, own.t)._replace(first=first)
         prepared, extra = self.prepare(B, u, f0, lambda d: look(d)[0])
         B, prepared, u = tree.own(inverted(B)), tree.own(prepared), tree.own(u)
         radius = rules.first if rules.fixed else own.radius

@@ -9,12 +9,13 @@ from torch import Tensor
 from torchzero.core import tree
 from torchzero.core.chain import Chainable
 from torchzero.core.control import while_loop
-from torchzero.core.hyper import Hyper, static
+from torchzero.core.hyper import Hyper, integer, is_number, static
 from torchzero.core.safe import safe_div, safe_norm, safe_sqrt
 from torchzero.core.var import Var
 from torchzero.linalg.operators import Operator
 from torchzero.linalg.spectrum import Spectrum, spectrum
-from torchzero.trust_region.base import Region, TrustRegionBase
+from torchzero.step_size.base import single
+from torchzero.trust_region.base import Region, Rules, TrustRegionBase
 
 SCALES = ("identity", "diagonal")
 
@@ -36,9 +37,11 @@ class ExactTrustRegion(TrustRegionBase):
     σ is zero where Newton's step lies inside and B is positive definite, and else the root of ‖Dd(σ)‖ = Δ, found from
     the eigenvalues. With `scale="identity"` D = I. With "diagonal" (Moré)
     $D_i = \max_{s ≤ t} \sqrt{|B_{ii}(θ_s)|}$, 1 while that is zero, so that the iterates do not depend on the units of
-    the parameters; the first Δ is then `init` times ‖Dθ‖ (where that is zero, `init`). Over GaussNewton this is the
-    method of Levenberg and Marquardt in Moré's form, over Newton the one of Moré and Sorensen. See `TrustRegionBase`
-    for the rules of Δ.
+    the parameters; the first Δ is then `init` times ‖Dθ‖ (where that is zero, `init`). The first `cautious` steps are
+    taken only if ρ > rho_good, and Δ shrinks where they are not: a first Δ that is far too long then finds its size
+    before a step into the blue is taken, which may lower the loss on the way to a minimum far away. Over
+    GaussNewton this is the method of Levenberg and Marquardt in Moré's form, over Newton the one of Moré and Sorensen.
+    See `TrustRegionBase` for the rules of Δ.
 
     Args:
         hess_module: module that models the curvature.
@@ -54,6 +57,7 @@ class ExactTrustRegion(TrustRegionBase):
         update_freq: steps between two updates of the curvature, a whole number ≥ 1.
         inner: module that makes the direction which is solved for.
         keep_grad: evaluate the gradient with every trial, so that nobody has to after the step.
+        cautious: how many first steps must be as good as those that make Δ grow, a whole number ≥ 0.
 
     Raises:
         ValueError: for a number outside its range.
@@ -69,6 +73,7 @@ class ExactTrustRegion(TrustRegionBase):
     """
 
     scale: str = static("identity", choices=SCALES)
+    cautious: Hyper = integer(0, 0)
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class ExactTrustRegion(TrustRegionBase):
         update_freq: Hyper = 1,
         inner: Chainable | None = None,
         keep_grad: bool = False,
+        cautious: Hyper = 0,
     ) -> None:
         self._set(
             hess_module=hess_module,
@@ -100,11 +106,21 @@ class ExactTrustRegion(TrustRegionBase):
             update_freq=update_freq,
             inner=inner,
             keep_grad=keep_grad,
+            cautious=cautious,
         )
 
     def start(self, x: Tensor) -> Region:
         region = super().start(x)
         return region if self.scale == "identity" else region._replace(scale=torch.zeros_like(x))
+
+    def rules(self, like: Tensor, t: Tensor) -> Rules:
+        rules = super().rules(like, t)
+        (cautious,) = single(self, "cautious")
+        if is_number(cautious) and cautious == 0:
+            return rules
+        early = t < cautious
+        eta, bad = (torch.where(early, torch.maximum(x, rules.rho_good), x) for x in (rules.eta, rules.rho_bad))
+        return rules._replace(eta=eta, rho_bad=bad)
 
     def scaled(self, own: Region, B: Operator, var: Var) -> tuple[Region, Tensor | tuple[()], Tensor]:
         own, _, first = super().scaled(own, B, var)
@@ -181,20 +197,22 @@ def minimise_in_ball(values: Tensor, weights: Tensor, radius: Tensor) -> tuple[T
     inside = (newton <= delta) & ((least > 0) | ((least == 0) & loose))
     hard = ~inside & loose & (least < 0) & (safe_norm(far) <= delta)
 
-    # ‖w‖/(λ_max + σ) ≤ ‖d‖ ≤ ‖w‖/(λ_min + σ)
-    floor = torch.maximum(low, size / delta - v.max())
+    # |wᵢ|/(λᵢ + σ) ≤ ‖d‖ ≤ ‖w‖/(λ_min + σ), so the search begins where ‖d‖ is between Δ and √k·Δ
+    floor = torch.maximum(low, (w.abs() / delta - v).max())
     high = torch.maximum(size / delta - least, low)
 
     def body(at: Bracket) -> Bracket:
         phi, rise = slopes(at.shift, v, w, delta)
         above = phi > 0
         lo, hi = torch.where(above, at.low, at.shift), torch.where(above, at.shift, at.high)
-        new = at.shift - safe_div(phi, rise)
-        new = torch.where((new > lo) & (new < hi), new, (lo + hi) / 2)
-        return Bracket(at.k + 1, lo, hi, new, (new - at.shift).abs() <= 4 * rounding * new)
+        new = torch.minimum(at.shift - safe_div(phi, rise), hi)
+        new = torch.where(new > lo, new, (lo + hi) / 2)
+        # Newton's method squares what is left of the distance to the pole, and the corrections below go on from here.
+        close = ((new - at.shift).abs() <= 1e-4 * (new + least)) | (phi.abs() * delta <= 8 * rounding)
+        return Bracket(at.k + 1, lo, hi, new, close)
 
     k = torch.zeros((), dtype=torch.int64, device=v.device)
-    start = Bracket(k, floor, high, torch.where(floor > low, floor, high), inside | hard)
+    start = Bracket(k, floor, high, torch.where((floor > low) | (least > 0), floor, high), inside | hard)
     shift = while_loop(lambda at: ~at.done & (at.k < 100), body, start).shift
 
     def correct(shift: Tensor, values: Tensor, weights: Tensor, radius: Tensor) -> Tensor:
