@@ -40,7 +40,8 @@ class Slab:
         self.wide = set(map(storage, self.counters))
         self.size = sum(p.numel() for p in params)
         marks = [m.own if isinstance(m, ScheduledState) else m for m in spec.unflatten(shared)]
-        self.own_shared, self.own = optree.tree_flatten(marks)  # pyright: ignore[reportArgumentType]
+        flat: tuple[list[Any], Any] = optree.tree_flatten(marks)  # pyright: ignore[reportArgumentType]
+        self.own_shared, self.own = flat
         self.memory = {storage(x) for x, s in zip(state, shared, strict=True) if not s}
 
     def gather(self, params: list[Tensor]) -> Tensor:
