@@ -39,11 +39,11 @@ def problem() -> tuple[Tree, Tree, Callable[..., Tensor]]:
     return params, data, loss
 
 
-def final(lr: Tensor, segment: str | None) -> Tensor:
+def final(lr: Tensor) -> Tensor:
     """The loss on a batch after all steps."""
     params, data, loss = problem()
     opt = tz.Chain(tz.m.Adam(), tz.m.LR(lr))
-    end = tz.unroll(opt, loss, params, STEPS, data=data, segment=segment).params
+    end = tz.unroll(opt, loss, params, STEPS, data=data).params
     return loss(end, {k: v[0] for k, v in data.items()})
 
 
@@ -74,11 +74,9 @@ WAYS: dict[str, Callable[[], Tensor]] = {
     "no derivative": lambda: by_loop(torch.tensor(LR)),
     "a loop, `torch.func.grad`": lambda: torch.func.grad(by_loop)(torch.tensor(LR)),
     "a loop, `torch.autograd.grad`": lambda: by_backward(by_loop),
-    "`tz.unroll`, `torch.func.grad`": lambda: torch.func.grad(lambda lr: final(lr, "sqrt"))(torch.tensor(LR)),
-    "`tz.unroll`, `torch.autograd.grad`": lambda: by_backward(lambda lr: final(lr, "sqrt")),
-    "`tz.unroll`, `torch.func.jvp`": lambda: torch.func.jvp(
-        lambda lr: final(lr, "sqrt"), (torch.tensor(LR),), (torch.tensor(1.0),)
-    )[1],
+    "`tz.unroll`, `torch.func.grad`": lambda: torch.func.grad(final)(torch.tensor(LR)),
+    "`tz.unroll`, `torch.autograd.grad`": lambda: by_backward(final),
+    "`tz.unroll`, `torch.func.jvp`": lambda: torch.func.jvp(final, (torch.tensor(LR),), (torch.tensor(1.0),))[1],
     "`tz.hypergrad`, of all there is": by_hypergrad,
 }
 

@@ -34,7 +34,7 @@ def _of(x: Tensor) -> Derivatives:
     found = Derivatives()
     with contextlib.ExitStack() as below:
         while True:
-            x = _functorch.unwrap_if_dead(x)
+            x = alive(x)
             wrapped = _functorch.is_functorch_wrapped_tensor(x)
             level = _functorch.maybe_get_level(x) if wrapped else 0
             while (top := _functorch.peek_interpreter_stack()) is not None and top.level() > level:
@@ -45,6 +45,11 @@ def _of(x: Tensor) -> Derivatives:
             if not wrapped:
                 return found
             x = _functorch.get_unwrapped(x)
+
+
+def alive(x: Tensor) -> Tensor:
+    """Without the wrappers of transformations that are over, which a tensor remembered for a derivative may have."""
+    return _functorch.unwrap_if_dead(x)
 
 
 def is_differentiable(x: Tensor) -> bool:

@@ -1,7 +1,7 @@
 """hypergrad: how the outcome of an optimization depends on all that went into it."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,9 +10,9 @@ from torchzero.core import tree
 from torchzero.core.chain import Chainable, maybe_chain
 from torchzero.core.objective import Objective
 from torchzero.core.tree import Tree
-from torchzero.unrolling.derivatives import is_differentiable
+from torchzero.unrolling.derivatives import derivatives, is_differentiable
 from torchzero.unrolling.hyperparameters import as_tensors
-from torchzero.unrolling.unroll import unroll
+from torchzero.unrolling.unroll import Segment, unroll
 
 
 class Hypergradient(NamedTuple):
@@ -34,7 +34,7 @@ def hypergrad(
     data: Tree | None = None,
     theta: Tree | None = None,
     state: Any = None,
-    segment: int | Literal["sqrt"] | None = "sqrt",
+    segment: Segment = "auto",
     truncate: int | None = None,
     stop_state: bool = False,
 ) -> Hypergradient:
@@ -70,7 +70,7 @@ def hypergrad(
     leaves, spec = tree.flatten((lifted, params, () if theta is None else theta))
     places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor) and is_differentiable(x)]
 
-    def loss(some: tuple[Tensor, ...]) -> Tensor:
+    def loss(*some: Tensor) -> Tensor:
         whole = list(leaves)
         for i, x in zip(places, some, strict=True):
             whole[i] = x
@@ -87,7 +87,9 @@ def hypergrad(
             raise ValueError(f"hypergrad(outer=...): must return a loss, a 0-d tensor; got {got}")
         return value
 
-    grads, value = torch.func.grad_and_value(loss)(tuple(leaves[i] for i in places))
+    value, pull = torch.func.vjp(loss, *(leaves[i] for i in places))  # pyright: ignore[reportAssignmentType]
+    nested = any(derivatives(value))  # without derivatives of this one, no graph of it is needed
+    grads = pull(torch.ones_like(value), retain_graph=nested, create_graph=nested)
     found: list[Any] = [torch.zeros_like(x) if isinstance(x, Tensor) else torch.zeros(()) for x in leaves]
     for i, grad in zip(places, grads, strict=True):
         found[i] = grad

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchzero.unrolling.derivatives import derivatives, is_differentiable
+from torchzero.unrolling.derivatives import alive, derivatives, is_differentiable
 
 Tensors = tuple[Tensor, ...]
 Function = Callable[..., Tensors]  # tensors -> tensors
@@ -20,6 +20,7 @@ def recomputed(fn: Function, *inputs: Tensor, keep: list[bool] | None = None) ->
     constant then, `fn` closes over something that is differentiated, of which the node would know nothing: such a
     function is evaluated plainly, and `keep` is told.
     """
+    inputs = tuple(map(alive, inputs))
     found = derivatives(*inputs)
     if not found.reverse or found.dual:
         return fn(*inputs)

@@ -1,8 +1,8 @@
 """unroll: steps of an optimizer as one differentiable value."""
 
-import math
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,12 @@ from torchzero.core.warn import warn
 from torchzero.unrolling.parted import part
 from torchzero.unrolling.recomputed import recomputed
 from torchzero.unrolling.replayed import replayed
+
+
+Segment: TypeAlias = int | Sequence[int] | Literal["auto"] | None
+
+
+PARTS = 8  # into which steps are divided by default, and those again
 
 
 class Unrolled(NamedTuple):
@@ -46,7 +52,7 @@ def unroll(
     data: Tree | None = None,
     theta: Tree | None = None,
     state: Any = None,
-    segment: int | Literal["sqrt"] | None = "sqrt",
+    segment: Segment = "auto",
     truncate: int | None = None,
     stop_state: bool = False,
 ) -> Unrolled:
@@ -54,10 +60,13 @@ def unroll(
 
     The same as calling `params, state = opt(params, state, f)` so many times, and differentiable with respect to the
     parameters, the hyperparameters, `data`, `theta` and `state`, by any transformation of torch.func and by backward,
-    to any order, forward and reverse. The steps are divided into segments. For reverse derivatives only parameters and
-    state at the start of each are remembered, and the steps of a segment are taken again when the derivative reaches
-    it: memory grows like steps / segment + segment instead of steps, for one more evaluation of each step. Repeated
-    steps draw the same random numbers, those of torch's global generators included.
+    to any order, forward and reverse.
+
+    The steps are divided into segments. For reverse derivatives only parameters and state at the start of each are
+    remembered, and its steps are taken again when the derivative reaches it, in segments of their own, down to single
+    steps: 100 steps are 4 segments of 25, which are 5 of 5. So at most 8 copies of parameters and state are held at
+    each level, and each level costs one more evaluation of each step. Repeated steps draw the same random numbers,
+    those of torch's global generators included.
 
     Tensors that `f` closes over are differentiated as well, but a segment cannot know them: if one turns out to be
     differentiated, all steps from there on are remembered, with a warning. Give them as `theta`.
@@ -71,7 +80,9 @@ def unroll(
         data: a tree of tensors (steps, ...): step k sees the batch data[k].
         theta: a tree of what else the loss depends on.
         state: the state to continue from; by default `opt.init(params)`.
-        segment: how many steps to a segment; by default the root of `steps`. With None every step is remembered.
+        segment: how many steps to a segment, or several such lengths, the next for the segments of a segment: with 10
+            the ten steps of one segment are remembered together, with (10, 1) each by itself. By default as above.
+            With None every step is remembered.
         truncate: derivatives flow through this many of the last steps only, as if all before had no inputs but
             numbers. Windows of backpropagation through time are calls that continue from a detached state.
         stop_state: derivatives flow from step to step through the parameters only, not through the state.
@@ -96,26 +107,27 @@ def unroll(
     elif (why := opt._misfit(state, params)) is not None:
         raise ValueError(f"unroll(state=...): {opt!r}: {why}; continue with the state that an earlier call returned")
     lost = 0 if truncate is None else max(steps - truncate, 0)
-    kept = steps - lost
-    length = kept if segment is None else math.isqrt(max(kept - 1, 0)) + 1 if segment == "sqrt" else segment
     carry, losses = _Carry(params, state), []
     fixed = _Fixed(opt, () if theta is None else theta)
     runner = _Runner(f, data is not None, theta is not None, stop_state)
-    plain = segment is None or torch.compiler.is_compiling()
-    for start in range(lost):
+    for k in range(lost):
         with torch.no_grad():
-            now = _detached((fixed, carry, _batches(data, start, start + 1)))
-            carry, loss = _detached(runner(*now, 1))
+            now = _detached((fixed, carry, _batches(data, k, k + 1)))
+            carry, loss = _detached(runner.steps(*now, 1))
         losses.append(loss)
-    for start in range(lost, steps, length):
-        end = min(start + length, steps)
-        batches = _batches(data, start, end)
-        if plain:
-            carry, loss = runner(fixed, carry, batches, end - start)
-        else:
-            carry, loss, plain = _segment(runner, fixed, carry, batches, end - start)
-        losses.append(loss)
-    return Unrolled(carry.params, carry.state, torch.cat(losses))
+    lengths = () if torch.compiler.is_compiling() else _lengths(segment, steps - lost)
+    carry, loss = runner.segments(fixed, carry, _batches(data, lost, steps), steps - lost, lengths)
+    return Unrolled(carry.params, carry.state, torch.cat([*losses, loss]))
+
+
+def _lengths(segment: Segment, steps: int) -> tuple[int, ...]:
+    if segment is None:
+        return ()
+    if segment == "auto":
+        depth = next(d for d in itertools.count(1) if PARTS**d >= steps)
+        parts = next(r for r in itertools.count(1) if r**depth >= steps)
+        return tuple(parts**d for d in reversed(range(depth)))
+    return (segment,) if isinstance(segment, int) else tuple(segment)
 
 
 class _Runner(NamedTuple):
@@ -126,7 +138,8 @@ class _Runner(NamedTuple):
     has_theta: bool
     stop_state: bool
 
-    def __call__(self, fixed: _Fixed, carry: _Carry, batches: Tree, steps: int) -> tuple[_Carry, Tensor]:
+    def steps(self, fixed: _Fixed, carry: _Carry, batches: Tree, steps: int) -> tuple[_Carry, Tensor]:
+        """One after the other."""
         losses = []
         for k in range(steps):
             batch = tree.map(lambda x, k=k: x[k], batches)
@@ -139,28 +152,44 @@ class _Runner(NamedTuple):
             carry = _Carry(apply_update(end), _detached(state) if self.stop_state else state)
         return carry, torch.stack(losses)
 
+    def segments(
+        self, fixed: _Fixed, carry: _Carry, batches: Tree, steps: int, lengths: tuple[int, ...]
+    ) -> tuple[_Carry, Tensor]:
+        """In segments of so many steps, each divided into segments of the next length."""
+        losses, start = [], 0
+        while start < steps:
+            end = min(start + lengths[0], steps) if lengths else steps
+            some = batches if end - start == steps else _batches(batches, start, end)
+            if lengths:
+                carry, loss, worked = self.segment(fixed, carry, some, end - start, lengths[1:])
+                lengths = lengths if worked else ()
+            else:
+                carry, loss = self.steps(fixed, carry, some, end - start)
+            losses.append(loss)
+            start = end
+        return carry, torch.cat(losses)
 
-def _segment(
-    runner: _Runner, fixed: _Fixed, carry: _Carry, batches: Tree, steps: int
-) -> tuple[_Carry, Tensor, bool]:
-    """Some steps whose derivatives take them again; and whether it did not work, so that they were remembered."""
-    inputs, form = part((fixed, carry, batches))
-    form_out: Any = None
+    def segment(
+        self, fixed: _Fixed, carry: _Carry, batches: Tree, steps: int, lengths: tuple[int, ...]
+    ) -> tuple[_Carry, Tensor, bool]:
+        """Steps whose derivatives take them again; and whether it worked, or else they were remembered."""
+        inputs, form = part((fixed, carry, batches))
+        form_out: Any = None
 
-    def take(*tensors: Tensor) -> tuple[Tensor, ...]:
-        nonlocal form_out
-        out, form_out = part(runner(*form.whole(tensors), steps))
-        return out
+        def take(*tensors: Tensor) -> tuple[Tensor, ...]:
+            nonlocal form_out
+            out, form_out = part(self.segments(*form.whole(tensors), steps, lengths))
+            return out
 
-    closes_over: list[bool] = []
-    out = recomputed(replayed(take, inputs), *inputs, keep=closes_over)
-    if closes_over:
-        warn(
-            "unroll: the loss closes over a tensor that is differentiated or requires a gradient, so that all steps "
-            "are kept in memory; give it as theta, detach it, or say segment=None"
-        )
-    carry, losses = form_out.whole(out)
-    return carry, losses, bool(closes_over)
+        closes_over: list[bool] = []
+        out = recomputed(replayed(take, inputs), *inputs, keep=closes_over)
+        if closes_over:
+            warn(
+                "unroll: the loss closes over a tensor that is differentiated or requires a gradient, so that all "
+                "steps are kept in memory; give it as theta, detach it, or say segment=None"
+            )
+        carry, losses = form_out.whole(out)
+        return carry, losses, not closes_over
 
 
 def _batches(data: Tree | None, start: int, end: int) -> Tree:
@@ -171,12 +200,13 @@ def _detached(node: Any) -> Any:
     return tree.map(lambda x: x.detach() if isinstance(x, Tensor) else x, node)
 
 
-def _check(opt: Module, steps: int, data: Tree | None, segment: Any, truncate: int | None) -> None:
-    for name, value in (("steps", steps), ("segment", segment), ("truncate", truncate)):
-        optional = {"segment": (None, "sqrt"), "truncate": (None,)}.get(name, ())
-        if value not in optional and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            also = "".join(f" or {x!r}" for x in optional)
-            raise ValueError(f"unroll({name}={value!r}): must be an integer of at least 1{also}")
+def _check(opt: Module, steps: int, data: Tree | None, segment: Segment, truncate: int | None) -> None:
+    _demand("steps", [steps], steps, "an integer of at least 1")
+    if truncate is not None:
+        _demand("truncate", [truncate], truncate, "an integer of at least 1, or None")
+    if segment not in (None, "auto"):
+        lengths = [segment] if isinstance(segment, int) else list(segment)
+        _demand("segment", lengths, segment, "an integer of at least 1, a sequence of these, 'auto' or None")
     for module in opt.walk():
         if module.host_side:
             raise ValueError(
@@ -192,3 +222,8 @@ def _check(opt: Module, steps: int, data: Tree | None, segment: Any, truncate: i
                 f"unroll(data=...): {path or 'it'} must be a tensor of shape ({steps}, ...), a batch for each step; "
                 f"got {got}"
             )
+
+
+def _demand(name: str, numbers: list[Any], given: Any, demand: str) -> None:
+    if not all(isinstance(x, int) and not isinstance(x, bool) and x >= 1 for x in numbers):
+        raise ValueError(f"unroll({name}={given!r}): must be {demand}")
