@@ -235,7 +235,6 @@ def test_stop_state_leaves_the_way_through_parameters(segment):
         return x
 
     torch.testing.assert_close(grad(run)(0.1 * Y), grad(by_hand)(0.1 * Y))
-    assert grad(run)(0.1 * Y) != grad(lambda lr: run(lr))(0.1 * Y) + 1
 
 
 def test_a_run_continues_from_a_state():

@@ -30,7 +30,14 @@ def recomputed(fn: Function, *inputs: Tensor, keep: list[bool] | None = None) ->
             keep.append(True)
         return fn(*inputs)
     wanted = tuple(is_differentiable(x) and any(derivatives(x)) for x in inputs)
-    return Recomputed.apply(fn, wanted, *inputs, *value)
+    return Recomputed.apply(Recipe(fn, wanted), *inputs, *value)
+
+
+class Recipe:
+    """How to compute a value again; no pytree, since torch would look for tensors in it."""
+
+    def __init__(self, fn: Function, wanted: tuple[bool, ...]) -> None:
+        self.fn, self.wanted = fn, wanted
 
 
 def _pullback(fn: Function, wanted: tuple[bool, ...], n: int) -> Function:
@@ -74,39 +81,38 @@ def _those(tensors: Tensors, wanted: tuple[bool, ...]) -> Tensors:
 class Recomputed(torch.autograd.Function):
     """A value, as a function of the inputs that it was computed from.
 
-    Args of apply: the function; which inputs derivatives are wanted for; the inputs; the value.
+    Args of apply: the function, and which inputs derivatives are wanted for; the inputs; the value.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(fn: Function, wanted: tuple[bool, ...], *tensors: Tensor) -> Tensors:
-        return tuple(x.clone() for x in tensors[len(wanted) :])
+    def forward(recipe: Recipe, *tensors: Tensor) -> Tensors:
+        return tuple(x.clone() for x in tensors[len(recipe.wanted) :])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensors) -> None:
-        ctx.fn, ctx.wanted = inputs[:2]
-        n = len(ctx.wanted)
-        ctx.differentiable = tuple(map(is_differentiable, output))
+        recipe, *tensors = inputs
+        n = len(recipe.wanted)
+        ctx.recipe, ctx.differentiable = recipe, tuple(map(is_differentiable, output))
         ctx.mark_non_differentiable(*(x for x in output if not is_differentiable(x)))
-        ctx.save_for_backward(*inputs[2 : n + 2])
-        ctx.save_for_forward(*inputs[2 : n + 2])
+        ctx.save_for_backward(*tensors[:n])
+        ctx.save_for_forward(*tensors[:n])
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> tuple[Any, ...]:
-        wanted, n = ctx.wanted, len(ctx.wanted)
-        found = iter(
-            recomputed(_pullback(ctx.fn, wanted, n), *ctx.saved_tensors, *_those(cotangents, ctx.differentiable))
-        )
-        return None, None, *(next(found) if w else None for w in wanted), *(None for _ in cotangents)
+        fn, wanted = ctx.recipe.fn, ctx.recipe.wanted
+        pullback = _pullback(fn, wanted, len(wanted))
+        found = iter(recomputed(pullback, *ctx.saved_tensors, *_those(cotangents, ctx.differentiable)))
+        return None, *(next(found) if w else None for w in wanted), *(None for _ in cotangents)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Any, ...]:
-        wanted, n = ctx.wanted, len(ctx.wanted)
+        fn, wanted = ctx.recipe.fn, ctx.recipe.wanted
         given = (
             torch.zeros_like(x) if t is None else t
-            for x, t, w in zip(ctx.saved_tensors, tangents[2 : n + 2], wanted, strict=True)
+            for x, t, w in zip(ctx.saved_tensors, tangents[1 : len(wanted) + 1], wanted, strict=True)
             if w
         )
-        found = iter(recomputed(_pushforward(ctx.fn, wanted, n), *ctx.saved_tensors, *given))
+        found = iter(recomputed(_pushforward(fn, wanted, len(wanted)), *ctx.saved_tensors, *given))
         return tuple(next(found) if d else None for d in ctx.differentiable)
