@@ -2,9 +2,8 @@
 
     python examples/learn_hyperparameters.py [rounds]
 
-60 steps of Adam on scikit-learn's handwritten digits are one differentiable value: the loss on held-out images, as a
-function of four learning rates and eight betas. Each round moves them against its gradient. Writes
-learn_hyperparameters.png.
+The loss on held-out images of scikit-learn's digits after 40 steps is a differentiable function of four learning rates
+and eight betas, and each round moves them against its gradient. Writes learn_hyperparameters.png.
 """
 
 import sys
@@ -17,13 +16,12 @@ from torch.nn.functional import cross_entropy
 
 import torchzero as tz
 
-STEPS, BATCH = 60, 64
+STEPS, BATCH = 40, 64
 Tree = dict[str, Tensor]
 
 
 def net(w: Tree, x: Tensor) -> Tensor:
-    h = torch.tanh(x @ w["w1"] + w["b1"])  # (images, 48)
-    return h @ w["w2"] + w["b2"]  # (images, 10)
+    return torch.tanh(x @ w["w1"] + w["b1"]) @ w["w2"] + w["b2"]  # (images, 10)
 
 
 def loss(w: Tree, batch: Tree) -> Tensor:
@@ -36,13 +34,7 @@ def optimizer(meta: dict[str, Tree]) -> tz.Chain:
     return tz.Chain(tz.m.Adam(beta1, beta2, eps=1e-6), tz.m.LR(tz.tree.map(torch.exp, meta["lr"])))
 
 
-def settings(meta: dict[str, Tree]) -> dict[str, dict[str, float]]:
-    adam, lr = optimizer(meta).links
-    trees = {"lr": lr.lr, "beta1": adam.beta1, "beta2": adam.beta2}
-    return {name: {k: v.item() for k, v in tree.items()} for name, tree in trees.items()}
-
-
-def main(rounds: int = 40) -> tuple[float, float]:
+def main(rounds: int = 20) -> tuple[float, float]:
     torch.manual_seed(0)
     images, labels = load_digits(return_X_y=True)
     x, y = torch.tensor(images / 16, dtype=torch.float32), torch.tensor(labels)
@@ -58,8 +50,7 @@ def main(rounds: int = 40) -> tuple[float, float]:
         end = tz.unroll(optimizer(meta), loss, start, STEPS, data=data).params
         return loss(end, {"x": x[rows], "y": y[rows]})
 
-    names = ["w1", "b1", "w2", "b2"]
-    first = {"lr": -6.9, "beta1": 2.2, "beta2": 6.9}  # 0.001, 0.9, 0.999
+    names, first = ["w1", "b1", "w2", "b2"], {"lr": -6.9, "beta1": 2.2, "beta2": 6.9}  # 0.001, 0.9, 0.999
     meta = {setting: {name: torch.tensor(value) for name in names} for setting, value in first.items()}
     judges = [draw() for _ in range(5)]
     before = torch.stack([after(meta, *judge, test) for judge in judges]).mean().item()
@@ -71,14 +62,17 @@ def main(rounds: int = 40) -> tuple[float, float]:
         meta, state = outer(meta, state, grad=grad)
         curve.append(value.item())
     learned = torch.stack([after(meta, *judge, test) for judge in judges]).mean().item()
-    print(f"loss on test images after {STEPS} steps: {before:.3f} with the defaults, {learned:.3f} with what was learned")
+    print(
+        f"loss on test images after {STEPS} steps: {before:.3f} with the defaults, {learned:.3f} with what was learned"
+    )
 
+    adam, lr = optimizer(meta).links
     figure, axes = plt.subplots(1, 4, figsize=(14, 3.5), layout="constrained")
     axes[0].plot(curve)
-    axes[0].set(xlabel="round", ylabel="held-out loss after training")
-    for ax, (name, values) in zip(axes[1:], settings(meta).items(), strict=True):
-        ax.bar(list(values), list(values.values()))
-        ax.set(xlabel="tensor", ylabel=name, yscale="log" if name == "lr" else "linear")
+    axes[0].set(xlabel="round", title="held-out loss")
+    for ax, values, name in zip(axes[1:], (lr.lr, adam.beta1, adam.beta2), ("lr", "beta1", "beta2"), strict=True):
+        ax.bar(names, [values[k].item() for k in names])
+        ax.set(xlabel="tensor", title=f"learned {name}", yscale="log" if name == "lr" else "linear")
     figure.savefig("learn_hyperparameters.png", dpi=150)
     return before, learned
 
