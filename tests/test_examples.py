@@ -66,6 +66,12 @@ def test_pinn_comes_closer_by_ssbroyden(tmp_path):
     assert (tmp_path / "pinn.png").stat().st_size > 10_000
 
 
+def test_hyperparameters_are_learned(tmp_path):
+    before, learned = run("learn_hyperparameters", 5)
+    assert learned < 0.7 * before
+    assert (tmp_path / "learn_hyperparameters.png").stat().st_size > 10_000
+
+
 def test_write_a_module_obeys_the_laws():
     run("write_a_module")
 

@@ -22,6 +22,10 @@ from torchzero.core import while_loop as while_loop
 from torchzero.minimization import Result as Result
 from torchzero.minimization import minimize as minimize
 from torchzero.stateful import Modular as Modular
+from torchzero.unrolling import Hypergradient as Hypergradient
+from torchzero.unrolling import Unrolled as Unrolled
+from torchzero.unrolling import hypergrad as hypergrad
+from torchzero.unrolling import unroll as unroll
 
 if TYPE_CHECKING:
     from torchzero import testing as testing
