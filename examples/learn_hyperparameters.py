@@ -57,8 +57,7 @@ def main(rounds: int = 20) -> tuple[float, float]:
     outer, curve = tz.Chain(tz.m.Adam(0.8, 0.95), tz.m.LR(0.2)), []
     state = outer.init(meta)
     for _ in range(rounds):
-        start, data = draw()
-        grad, value = torch.func.grad_and_value(lambda m, s=start, d=data: after(m, s, d, valid))(meta)
+        grad, value = torch.func.grad_and_value(after)(meta, *draw(), valid)
         meta, state = outer(meta, state, grad=grad)
         curve.append(value.item())
     learned = torch.stack([after(meta, *judge, test) for judge in judges]).mean().item()

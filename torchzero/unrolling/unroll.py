@@ -18,7 +18,6 @@ from torchzero.unrolling.parted import part
 from torchzero.unrolling.recomputed import recomputed
 from torchzero.unrolling.replayed import replayed
 
-
 Segment: TypeAlias = int | Sequence[int] | Literal["auto"] | None
 
 
@@ -178,7 +177,8 @@ class _Runner(NamedTuple):
 
         def take(*tensors: Tensor) -> tuple[Tensor, ...]:
             nonlocal form_out
-            out, form_out = part(self.segments(*form.whole(tensors), steps, lengths))
+            fixed, carry, batches = form.whole(tensors)
+            out, form_out = part(self.segments(fixed, carry, batches, steps, lengths))
             return out
 
         closes_over: list[bool] = []
