@@ -57,15 +57,11 @@ def main(rounds: int = 20) -> tuple[float, float]:
     outer, curve = tz.Chain(tz.m.Adam(0.8, 0.95), tz.m.LR(0.2)), []
     state = outer.init(meta)
     for _ in range(rounds):
-        start, data = draw()
-        grad, value = torch.func.grad_and_value(lambda m, s=start, d=data: after(m, s, d, valid))(meta)
+        grad, value = torch.func.grad_and_value(after)(meta, *draw(), valid)
         meta, state = outer(meta, state, grad=grad)
         curve.append(value.item())
     learned = torch.stack([after(meta, *judge, test) for judge in judges]).mean().item()
-    print(
-        f"loss on test images after {STEPS} steps: {before:.3f} with the defaults, {learned:.3f} with what was learned"
-    )
-
+    print(f"loss on test images after {STEPS} steps: {before:.3f} by default, {learned:.3f} with what was learned")
     adam, lr = optimizer(meta).links
     figure, axes = plt.subplots(1, 4, figsize=(14, 3.5), layout="constrained")
     axes[0].plot(curve)

@@ -177,7 +177,8 @@ class _Runner(NamedTuple):
 
         def take(*tensors: Tensor) -> tuple[Tensor, ...]:
             nonlocal form_out
-            out, form_out = part(self.segments(*form.whole(tensors), steps, lengths))
+            fixed, carry, batches = form.whole(tensors)
+            out, form_out = part(self.segments(fixed, carry, batches, steps, lengths))
             return out
 
         closes_over: list[bool] = []
