@@ -61,6 +61,7 @@ types: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench.step_overhead
 	$(BIN)/python -m tests.bench.batched_against_loop
+	$(BIN)/python -m tests.bench.hypergradient_memory
 
 doctest: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) -q --doctest-modules torchzero
