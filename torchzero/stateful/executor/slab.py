@@ -12,7 +12,7 @@ from torchzero.stateful.executor.elements import Head, elements, head
 from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.store import storage
 
-BLOCK = 2**17  # elements that are evaluated at a time, so that what they need stays in the cache
+BLOCK = 2**18  # elements that are evaluated at a time, so that what they need stays in the cache
 
 
 class Slab:
