@@ -1,6 +1,6 @@
 """SOAP: Adam in the eigenbasis of Shampoo's preconditioner."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -121,9 +121,8 @@ class SOAP(TensorwiseTransform):
         factor = self.alpha * bias(self.beta2, k).sqrt() / bias(self.beta1, k) if self.debias else self.alpha
         return SOAPScalars(t <= 1, (t > 2) & ((t - 3) % self.precond_freq == 0), (t > 1).to(t.dtype), factor)
 
-    def update(self, state: Any, var: Var) -> Any:
-        if self.inner is None:
-            return super().update(state, var)
+    def update_nested(self, state: Nested, var: Var) -> Nested:
+        assert self.inner is not None
         kid, out = self.inner.step(state.children["inner"], var)
         both = tree.map(lambda raw, x: torch.stack((raw, x)), var.update, out.update)
         return Nested(self.update_tree(state.own, both, var), {**state.children, "inner": kid})

@@ -61,13 +61,21 @@ class ClipNorm(Transform):
         """As far as the norm reaches."""
         return reach(self.dim)
 
-    def apply_tree(self, state: Any, u: Tree, var: Var) -> Tree:
-        if self.dim != "global":
-            return tree.zipmap(self._clipped, u, self.max_norm)
+    @property
+    def scales(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether one norm is that of all tensors."""
+        return self.dim == "global"
+
+    def multiplier(self, state: Any, u: Tree, var: Var) -> Any:
         if tree.count(u) < max(self.min_size, 1):
-            return u
+            return 1.0
         norm = tree_metric(u, self.ord)
-        return tree.scale(for_settings(lambda c: clip_factor(norm, c), u, self.max_norm), u)
+        return for_settings(lambda c: clip_factor(norm, c), u, self.max_norm)
+
+    def apply_tree(self, state: Any, u: Tree, var: Var) -> Tree:
+        if self.scales:
+            return super().apply_tree(state, u, var)
+        return tree.zipmap(self._clipped, u, self.max_norm)
 
     def _clipped(self, u: Tensor, max_norm: Hyper) -> Tensor:
         dims = group_dims(u, self.dim, self.inverse_dims, self.min_size)

@@ -38,6 +38,7 @@ _RESOLVED = (
     "init",
     "update",
     "apply",
+    "multiplier",
     "step",
     "eval_params",
     "reset_for_online",
@@ -409,7 +410,8 @@ class Module:
 
 
 for _name in _RESOLVED:  # a module may inherit them and have schedules
-    setattr(Module, _name, _resolve_in(getattr(Module, _name)))
+    if hasattr(Module, _name):
+        setattr(Module, _name, _resolve_in(getattr(Module, _name)))
 
 
 def _is_default(value: Any, default: Any) -> bool:

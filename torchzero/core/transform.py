@@ -1,7 +1,7 @@
 """Transform and TensorwiseTransform: modules written as functions of a tree, or of one tensor."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -30,9 +30,13 @@ class Transform(Module):
     Two kinds of children are run by this class. `inner` transforms the direction between update and apply. A field
     named in `buffer_modules` transforms a buffer: the slot of the state is replaced by the child's output whenever
     `apply_tree` looks at it, and the buffer itself is never touched.
+
+    A class that `scales` gives `multiplier(state, u, var)` in place of `apply_tree`, so that nobody needs to make the
+    product before it is used.
     """
 
     buffer_modules: ClassVar[Mapping[str, str]] = {}  # slot of the state -> field with its child
+    scales: ClassVar[bool] = False  # whether the direction is multiplied by one number
 
     def init_tree(self, params: Tree) -> Any:
         """The state before the first step."""
@@ -44,7 +48,11 @@ class Transform(Module):
 
     def apply_tree(self, state: Any, u: Tree, var: Var) -> Tree:
         """The new direction."""
-        return u
+        return tree.scale(self.multiplier(state, u, var), u) if self.scales else u
+
+    def multiplier(self, state: Any, u: Tree, var: Var) -> Any:
+        """What a class that `scales` multiplies the direction by: a number, or a tree with one for each setting."""
+        raise TypeError(f"{type(self).__name__} must implement multiplier(state, u, var)")
 
     def buffer_input(self, slot: str, state: Any) -> Tree:
         """What the child of `slot` is given; the slot itself unless a class says otherwise."""
@@ -56,9 +64,13 @@ class Transform(Module):
         return Nested(own, {name: kid.init(params) for name, kid in kids.items()}) if kids else own
 
     def update(self, state: Any, var: Var) -> Any:
+        if self.children():
+            return self.update_nested(state, var)
+        return tree.cast_like(self.update_tree(state, var.update, var), state)
+
+    def update_nested(self, state: Nested, var: Var) -> Nested:
+        """`update` where there are children."""
         u, kids = var.update, self.children()
-        if not kids:
-            return tree.cast_like(self.update_tree(state, u, var), state)
         own = tree.cast_like(self.update_tree(state.own, u, var), state.own)
         inputs = {field: self.buffer_input(slot, own) for slot, field in self.buffer_modules.items() if field in kids}
         states = {k: kid.update(state.children[k], var.replace(update=inputs.get(k, u))) for k, kid in kids.items()}
@@ -147,7 +159,7 @@ class TensorwiseTransform(Transform):
         if "t" in getattr(states[0], "_fields", ()):
             shared: dict[torch.device, Tensor] = {}
             states = [s._replace(t=shared.setdefault(s.t.device, s.t)) for s in states]
-        return _transpose(states, spec)
+        return _transpose(states, spec, itertools.repeat(()))
 
     def update_tree(self, state: Any, u: Tree, var: Var) -> Any:
         return self._each(state, u, var, apply=False)[0]
@@ -185,7 +197,7 @@ class TensorwiseTransform(Transform):
             if apply:
                 out = me.apply_tensor(row, x, at)
                 outs.append(out if out.dtype == x.dtype else out.to(x.dtype))
-        return _transpose(states, spec) if states else state, tree.unflatten(spec, outs) if apply else u
+        return _transpose(states, spec, state) if states else state, tree.unflatten(spec, outs) if apply else u
 
     def _per_leaf(self, u: Tree, n: int) -> Any:
         """This module for every leaf, its prefix-tree hyperparameters resolved to scalars."""
@@ -240,9 +252,9 @@ def _keep(new: Any, old: Any) -> Any:
     return tree.cast_like(new, old) if new != () else new
 
 
-def _transpose(states: list[Any], spec: tree.Spec) -> Any:
-    """A list of NamedTuples as a NamedTuple of trees; a slot that is () everywhere stays ()."""
+def _transpose(states: list[Any], spec: tree.Spec, absent: Iterable[Any]) -> Any:
+    """A list of NamedTuples as a NamedTuple of trees; a slot that is () everywhere is that of `absent`."""
     if states[0] == ():
         return ()
-    columns = zip(*states, strict=True)
-    return type(states[0])(*(() if all(map(_is_absent, c)) else tree.unflatten(spec, c) for c in columns))
+    columns = zip(zip(*states, strict=True), absent, strict=False)
+    return type(states[0])(*(a if all(map(_is_absent, c)) else tree.unflatten(spec, c) for c, a in columns))

@@ -1,6 +1,6 @@
 """BarzilaiBorwein: the step size of the secant equation."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -71,6 +71,8 @@ class BarzilaiBorwein(Transform):
     Dai, Al-Baali & Yang 2015.
     """
 
+    scales = True
+
     type: str = static("geom", choices=TYPES)
     alpha_0: Hyper = positive(1e-7)
     use_grad: bool = static(True)
@@ -92,8 +94,8 @@ class BarzilaiBorwein(Transform):
         a = torch.where(usable(a) & (state.t > 0), a, epsilon_step(u, alpha_0))
         return BarzilaiBorweinState(state.t + 1, var.params, g, a)
 
-    def apply_tree(self, state: BarzilaiBorweinState, u: Tree, var: Var) -> Tree:
-        return tree.scale(state.a, u)
+    def multiplier(self, state: BarzilaiBorweinState, u: Tree, var: Var) -> Any:
+        return state.a
 
     def reset_tree(self, state: BarzilaiBorweinState) -> BarzilaiBorweinState:
         return state._replace(t=torch.zeros_like(state.t))

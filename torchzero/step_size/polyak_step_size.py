@@ -1,6 +1,6 @@
 """PolyakStepSize: the step that would reach the optimal value on a linear model."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,6 +53,8 @@ class PolyakStepSize(Transform):
     https://arxiv.org/abs/2002.10542
     """
 
+    scales = True
+
     f_star: Hyper = number(0, optional=True)
     y: Hyper = positive(1)
     y_decay: Hyper = within(0, 1, default=1e-3, closed_high=True)
@@ -86,10 +88,10 @@ class PolyakStepSize(Transform):
         a = safe_div(gap, torch.where(positive_slope, slope, torch.zeros_like(slope)))
         return state._replace(a=torch.where(usable(a), a, epsilon_step(u, 1e-7)))
 
-    def apply_tree(self, state: PolyakStepSizeState, u: Tree, var: Var) -> Tree:
+    def multiplier(self, state: PolyakStepSizeState, u: Tree, var: Var) -> Any:
         def factor(alpha: Hyper, *limit: Hyper) -> Tensor:
             a = state.a
             return alpha * (torch.minimum(a, torch.zeros_like(a) + limit[0]) if limit else a)
 
         limits = () if self.max is None else (self.max,)
-        return tree.scale(for_settings(factor, u, self.alpha, *limits), u)
+        return for_settings(factor, u, self.alpha, *limits)

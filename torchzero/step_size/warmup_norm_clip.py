@@ -1,6 +1,6 @@
 """WarmupNormClip: short steps first."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +43,8 @@ class WarmupNormClip(Transform):
     Reference: none; made for this library.
     """
 
+    scales = True
+
     steps: Hyper = integer(0, 100)
     start_norm: Hyper = positive(1e-5)
     end_norm: Hyper = positive(1)
@@ -53,11 +55,11 @@ class WarmupNormClip(Transform):
     def update_tree(self, state: WarmupNormClipState, u: Tree, var: Var) -> WarmupNormClipState:
         return WarmupNormClipState(state.t + 1)
 
-    def apply_tree(self, state: WarmupNormClipState, u: Tree, var: Var) -> Tree:
+    def multiplier(self, state: WarmupNormClipState, u: Tree, var: Var) -> Any:
         k, norm = state.t.to(torch.float64) - 1, tree.norm(u)
 
         def factor(steps: Hyper, start: Hyper, end: Hyper) -> Tensor:
             clipped = clip_factor(norm, tree.cast(ramp(k, steps, start, end), norm))
             return torch.where(k <= steps, clipped, torch.ones_like(clipped))
 
-        return tree.scale(for_settings(factor, u, self.steps, self.start_norm, self.end_norm), u)
+        return for_settings(factor, u, self.steps, self.start_norm, self.end_norm)

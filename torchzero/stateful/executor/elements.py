@@ -1,5 +1,6 @@
-"""What happens to every element: the modules on flat tensors, after what happens once a step."""
+"""What happens to every element: the modules on tensors, after what happens once a step."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,13 +11,22 @@ from torchzero.core.transform import At, TensorwiseTransform
 from torchzero.core.var import Var
 
 
+class Times(TensorwiseTransform):
+    """Multiply the direction by a number that was measured before."""
+
+    locality = "elementwise"
+
+    def apply_tensor(self, state: Any, u: Tensor, at: At) -> Tensor:
+        return at.scalars * u
+
+
 class Head(NamedTuple):
     """A module at this step, with everything that does not depend on the elements."""
 
     link: Module  # its schedules replaced by their values
     direct: bool  # whether it is a function of one tensor, to be called without detours
     state: Any  # its state, without what counts the schedules; the count t is that after this step
-    scalars: Any  # what `scalars` returned
+    scalars: Any  # what `scalars` returned, or the number that was measured
     k: Tensor | None  # the new count of the schedules
 
 
@@ -36,17 +46,34 @@ def head(link: Module, direct: bool, state: Any) -> Head:
     return Head(link, direct, state._replace(t=t), link.scalars(t.to(torch.float64)), k)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+class Context(NamedTuple):
+    """What every element sees alike."""
+
+    loss: Any
+    step: Any
+    storage: Any
+
+
 def elements(
-    heads: list[Head], states: list[Any], param: Tensor, grad: Tensor, u: Tensor, loss: Any, step: Any, storage: Any
+    heads: Sequence[Head],
+    states: Sequence[Any],
+    param: Tensor,
+    grad: Tensor | None,
+    u: Tensor,
+    context: Context,
 ) -> tuple[list[Any], Tensor]:
-    """The new states and direction for the elements given, from the direction u; `states` are parts of the heads'."""
+    """The new states and direction for the elements given, from the direction u; `states` are parts of the heads'.
+
+    The gradient is None where no module needs it.
+    """
     made = []
+    loss = context.loss
     for (link, direct, _, scalars, _), state in zip(heads, states, strict=True):
         if direct:
             at = At(param, grad if "grad" in link.needs else None, loss if "value" in link.needs else None, scalars)
             state, u = link.step_tensor(state, u, at)  # pyright: ignore[reportAttributeAccessIssue]
         else:
-            var = Var(param, grad=grad, loss=loss, update=u, step=step, storage=storage)
+            var = Var(param, grad=grad, loss=loss, update=u, step=context.step, storage=context.storage)
             state, var = link.step(state, var)
             u = var.update
         made.append(state)

@@ -8,14 +8,25 @@ from torch import Tensor, nn
 from torchzero.core.module import Module
 from torchzero.core.transform import TensorwiseTransform, Transform
 from torchzero.core.tree import Leaves
+from torchzero.ops.base import OperationBase
 
 _READS = frozenset({"params", "grad", "value"})
-_PLAIN = {"update": (Transform.update,), "apply": (Transform.apply,), "step": (Module.step, TensorwiseTransform.step)}
+_PLAIN = {
+    "update": (Transform.update,),
+    "apply": (Transform.apply, OperationBase.apply),
+    "step": (Module.step, TensorwiseTransform.step, OperationBase.step),
+}
+_PLAIN_WITH_CHILDREN = {**_PLAIN, "update_nested": (Transform.update_nested,)}
 
 
 def is_elementwise(link: Module) -> bool:
     """Whether tensors may be split and merged: by declaration, for a plain function of a tree."""
     return is_function(link) and all(m.locality == "elementwise" for m in link.walk())
+
+
+def is_local(link: Module) -> bool:
+    """Whether tensors may be stacked: by declaration, for a plain function of a tree."""
+    return is_function(link) and all(m.locality in ("elementwise", "tensor") for m in link.walk())
 
 
 def is_function(link: Module) -> bool:
@@ -26,7 +37,10 @@ def is_function(link: Module) -> bool:
     return all(
         isinstance(m, Transform)
         and m.needs <= _READS
-        and all(getattr(type(m), name) in allowed for name, allowed in _PLAIN.items())
+        and all(
+            getattr(type(m), name) in allowed
+            for name, allowed in (_PLAIN_WITH_CHILDREN if m.children() else _PLAIN).items()
+        )
         for m in link.walk()
     )
 

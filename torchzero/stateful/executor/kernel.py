@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchzero.core.module import Module
-from torchzero.stateful.executor.elements import Head, elements
+from torchzero.stateful.executor.elements import Context, Head, elements
 
 
 class Kernel:
@@ -18,16 +18,17 @@ class Kernel:
 
     Everything numeric enters as a 0-d tensor, so that settings and schedules move without another compilation; whole
     numbers, which choose formulas, do not.
-    Parameters and states are written in place.
+    In the last run of a step parameters and states are written in place.
 
     Args:
         heads: the modules at some step; their numbers do not matter.
         shared: for each tensor of the states whether it is not written here.
+        last: whether what comes out is the update; if not, nothing is written.
     """
 
     PATIENCE = 2.0  # seconds after which the user is told what takes so long
 
-    def __init__(self, heads: list[Head], shared: list[bool]) -> None:
+    def __init__(self, heads: list[Head], shared: list[bool], last: bool) -> None:
         links = [h.link for h in heads]
         direct = [h.direct for h in heads]
         forms = [type(h.scalars) for h in heads]
@@ -37,28 +38,32 @@ class Kernel:
         def run(
             states: list[Any],
             param: Tensor,
-            grad: Tensor,
+            grad: Tensor | None,
             u: Tensor,
             loss: Tensor | None,
             values: list[list[Tensor]],
             scalars: list[list[Tensor]],
-        ) -> list[Tensor]:
+        ) -> tuple[list[Tensor], Tensor | None]:
             ready = []
             for link, is_direct, keys, own, form, numbers in zip(
                 links, direct, names, values, forms, scalars, strict=True
             ):
                 link = link.evolve(**dict(zip(keys, own, strict=True)))
                 ready.append(Head(link, is_direct, None, _restored(form, numbers), None))
-            made, u = elements(ready, states, param, grad, u, loss, 0, {})
+            made, u = elements(ready, states, param, grad, u, Context(loss, 0, {}))
             u = u.clone()
             old, new = _tensors(states), [y.clone() for y in _tensors(made)]
+            if not last:
+                return new, u
             for x, y, s in zip(old, new, shared, strict=True):
                 if not s:
                     x.copy_(y)
             param.sub_(u)
-            return [y for y, s in zip(new, shared, strict=True) if s]
+            return [y for y, s in zip(new, shared, strict=True) if s], None
 
         self._run = torch.compile(run, dynamic=True, fullgraph=True)
+        self._shared = shared
+        self._last = last
 
     @staticmethod
     def suits(heads: list[Head]) -> bool:
@@ -66,20 +71,25 @@ class Kernel:
         return all(not h.link.children() and all(isinstance(x, Tensor) or x == () for x in h.state) for h in heads)
 
     @staticmethod
-    def key(heads: list[Head]) -> Any:
+    def key(heads: list[Head], last: bool) -> Any:
         """What modules of one chain, with whatever numbers, have in common if they can share a kernel."""
-        return tuple(
+        return last, *(
             (type(h.link), *((k, "moves" if _moves(v) else v) for k, v in h.link.hypers().items())) for h in heads
         )
 
-    def __call__(self, heads: list[Head], param: Tensor, grad: Tensor, u: Tensor, loss: Any) -> list[Tensor]:
-        """Move the parameters and the states; returns the new values of the shared tensors."""
+    def __call__(
+        self, heads: list[Head], state: list[Tensor], param: Tensor, grad: Tensor | None, u: Tensor, loss: Any
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """The new tensors of the state, and the direction; in a last run None, and what it moves is written."""
         values = [[_number(getattr(h.link, k), param) for k in _names(h.link)] for h in heads]
         scalars = [[_number(x, param) for x in _parts(h.scalars)] for h in heads]
         with contextlib.nullcontext() if self._used else _announced(self.PATIENCE):
-            out = self._run([h.state for h in heads], param, grad, u, loss, values, scalars)
+            new, d = self._run([h.state for h in heads], param, grad, u, loss, values, scalars)
         self._used = True
-        return out
+        if self._last:
+            wide = iter(new)
+            new = [next(wide) if s else y for y, s in zip(state, self._shared, strict=True)]
+        return new, d
 
 
 def _names(link: Module) -> list[str]:

@@ -1,5 +1,6 @@
 """Plan: which parameters are evaluated together, and where their state lives."""
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import optree
@@ -8,95 +9,220 @@ from torch import Tensor
 
 from torchzero.core.module import Module
 from torchzero.core.tree import Leaves
-from torchzero.stateful.executor.elements import is_direct
 from torchzero.stateful.executor.eligible import is_dense
+from torchzero.stateful.executor.group import TIMES, Group, Now, Writes
+from torchzero.stateful.executor.kernel import Kernel
+from torchzero.stateful.executor.leafwise import Leafwise
+from torchzero.stateful.executor.program import Path, Place, Run, is_leaves, links
 from torchzero.stateful.executor.slab import Gathered, InPlace, Slab, copy_each, pieces
+from torchzero.stateful.executor.stack import STACK, Stack
+from torchzero.stateful.executor.subtraction import Subtraction
 from torchzero.stateful.settings import rebuild
 
 LARGE = 2**16  # from this many elements on a parameter is evaluated where it lies
 
 
 class Plan:
-    """The slabs of a chain, and its state with the tensors that the slabs write.
+    """The groups of a program, and the state of the chain with the tensors that the groups write.
 
     Args:
-        links: the modules.
-        states: the state of each link.
+        chain: the modules.
+        program: its runs.
+        state: the state of the chain; its tensors are copied where they get another place.
         params: all parameters of the optimizer.
-        active: which of them take part.
+        names: their names.
+        kernels: compiled graphs by what they compute; None for eager steps.
     """
 
-    def __init__(self, links: list[Module], states: list[Any], params: list[Tensor], active: list[bool]) -> None:
-        nodes, spec = optree.tree_flatten(tuple(states), is_leaf=_is_leaves)  # pyright: ignore[reportArgumentType]
-        self._lead = [slot.lead for slot in _slots(links_for(links, 0), torch.float32)]
-        self._wide = {k: node.clone() for k, node in enumerate(nodes) if not _is_leaves(node)}
-        self._new = {k: list(node) for k, node in enumerate(nodes) if _is_leaves(node)}
-        self._counters: dict[tuple[int, int], Tensor] = {}
-        keys = [
-            (p.dtype, p.device, key, *(id(x) for x in self._scalars(nodes, i)))
-            for i, (p, key) in enumerate(zip(params, settings_of(links, len(params)), strict=True))
-        ]
-        self.slabs: list[Slab] = []
-        groups: dict[Any, list[int]] = {}
-        for i, (p, key, on) in enumerate(zip(params, keys, active, strict=True)):
-            if on:
-                alone = p.numel() >= LARGE and is_dense(p)
-                groups.setdefault((key, i if alone else -1), []).append(i)
-        for (_, alone), who in groups.items():
-            self.slabs.append(
-                self._slab(nodes, spec, who, [params[i] for i in who], InPlace if alone >= 0 else Gathered)
-            )
-        names = next((node.names for node in nodes if _is_leaves(node)), ())
-        new = {**self._wide, **{k: Leaves(x, names) for k, x in self._new.items()}}
-        self.states = list(spec.unflatten(new[k] for k in range(len(nodes))))
-        self.configure(links)
+    def __init__(
+        self,
+        chain: Module,
+        program: Sequence[Run],
+        state: Any,
+        params: list[Tensor],
+        names: tuple[str, ...],
+        kernels: dict[Any, Kernel] | None,
+    ) -> None:
+        nodes, spec = optree.tree_flatten(state, is_leaf=is_leaves)
+        index = optree.tree_unflatten(spec, range(len(nodes)))
+        self._nodes: list[Any] = nodes
+        self._spec = spec
+        self._where = {path: _at(index, path) for path, _ in links(chain)}  # of each link's state the nodes
+        self._modules = dict(links(chain))
+        self._names = names
+        self._counters: dict[Any, Tensor] = {}
+        self._kernels = kernels
+        self.steps: list[Group | Leafwise] = []
+        for run in program:
+            self.steps += self._groups(run, params)
+        self.state = optree.tree_unflatten(spec, self._nodes)
+        self.configure(chain)
 
-    def configure(self, links: list[Module]) -> None:
+    def configure(self, chain: Module) -> None:
         """Take over the current settings."""
-        for slab in self.slabs:
-            slab.links = [(link, is_direct(link)) for link in links_for(links, slab.who[0])]
+        self._modules = dict(links(chain))
+        for step in self.steps:
+            if isinstance(step, Group):
+                here = links_for([self._modules[p.path] for p in step.run.places], step.who[0])
+                own = zip(step.run.places, here, strict=True)
+                step.configure({p: TIMES if p.times else link for p, link in own})
 
-    def _scalars(self, nodes: list[Any], i: int) -> list[Tensor]:
-        """The 0-d tensors among parameter i's state."""
-        mine = [x for node in nodes if _is_leaves(node) for x in optree.tree_leaves(node[i])]
-        return [x for x, lead in zip(mine, self._lead, strict=False) if lead is None]
+    def rehearse(self, now: Now) -> None:
+        """Evaluate an element of what will be moved in place: a module that cannot do it raises before that."""
+        for step in self.steps:
+            if isinstance(step, Slab) and step.run.last:
+                ones = [torch.ones((), dtype=p.dtype, device=p.device) for p in now.params]
+                step.rehearse(now._replace(multipliers={p.path: ones for p in step.run.places if p.times}))
 
-    def _slab(self, nodes: list[Any], spec: Any, who: list[int], params: list[Tensor], kind: type[Slab]) -> Slab:
-        lead = iter(self._lead)
+    def step(self, now: Now) -> None:
+        """Take a step: all directions first, then the parameters, and at last what was held back of the state."""
+        writes: Writes = []
+        fresh: dict[Path, Any] = {}
+        for k, step in enumerate(self.steps):
+            if isinstance(step, Stack):
+                try:
+                    writes += step.step(now)
+                    continue
+                except Exception:
+                    # not every function can be batched; one that cannot be evaluated at all raises once more
+                    step = self.steps[k] = Leafwise(step.run._replace(who=tuple(step.who)), self._names)
+            if isinstance(step, Leafwise):
+                fresh |= step.step(self._modules, self._states(step.run.places, fresh), now)
+            else:
+                writes += step.step(now)
+        for x, y in writes:
+            x.copy_(y)
+        if any(self._where[path] != () for path in fresh):
+            self._adopt(fresh)
+
+    def _states(self, places: Iterable[Place], fresh: dict[Path, Any]) -> dict[Path, Any]:
+        """The states of links, as they are after the runs before."""
+        paths = [p.path for p in places]
+        return {
+            path: fresh[path] if path in fresh else optree.tree_map(self._nodes.__getitem__, self._where[path])
+            for path in paths
+        }
+
+    def _adopt(self, fresh: dict[Path, Any]) -> None:
+        """Put new states of links into that of the chain."""
+        for path, state in fresh.items():
+            where, spec = optree.tree_flatten(self._where[path])
+            for k, node in zip(where, spec.flatten_up_to(state), strict=True):
+                self._nodes[k] = node
+        self.state = optree.tree_unflatten(self._spec, self._nodes)
+
+    # ------------------------------------------------------------------ who belongs together
+
+    def _groups(self, run: Run, params: list[Tensor]) -> list[Group | Leafwise]:
+        if run.kind in ("leaves", "multiplier"):
+            return [Leafwise(run, self._names)]
+        if run.last and not run.places:
+            return [Subtraction(run, list(run.who), [], [], optree.tree_structure([]))]
+        modules = [self._modules[p.path] for p in run.places]
+        settings = settings_of(modules, len(params))
+        where = [() if p.times else self._where[p.path] for p in run.places]
+        if run.kind == "elements":
+            here = links_for([self._modules[p.path] for p in run.places if not p.times], run.who[0])
+            counts = [slot.lead is None for slot in _slots(here, torch.float32)]
+        groups: dict[Any, list[int]] = {}
+        for i in run.who:
+            p, mine = params[i], self._mine(where, i)
+            if run.kind == "elements":
+                rest: Any = i if p.numel() >= LARGE and is_dense(p) else -1
+            else:
+                counts = [x.ndim == 0 and x.dtype == torch.int64 for x in mine]
+                rest = (p.shape, self._form(where, i), *((x.shape, x.dtype, x.device) for x in mine))
+            counters = [id(x) for x, count in zip(mine, counts, strict=True) if count]
+            groups.setdefault((p.dtype, p.device, settings[i], tuple(counts), *counters, rest), []).append(i)
+        made: list[Group | Leafwise] = []
+        for (_, _, _, counts, *_, rest), who in groups.items():
+            if run.kind == "elements":
+                made.append(self._slab(run, where, who, params, counts, InPlace if rest >= 0 else Gathered))
+            else:
+                n = max(1, STACK // max(params[who[0]].numel(), 1))
+                made += [self._stack(run, where, who[k : k + n], counts) for k in range(0, len(who), n)]
+        return made
+
+    def _form(self, where: list[Any], i: int) -> tuple[Any, ...]:
+        """The structure of the state of parameter i."""
+        nodes = [self._nodes[k] for k in optree.tree_leaves(where)]
+        return tuple(optree.tree_structure(node[i]) for node in nodes if is_leaves(node))
+
+    def _mine(self, where: list[Any], i: int) -> list[Tensor]:
+        """Every tensor of the state of parameter i, but for what all parameters share."""
+        nodes = [self._nodes[k] for k in optree.tree_leaves(where)]
+        return [x for node in nodes if is_leaves(node) for x in optree.tree_leaves(node[i])]
+
+    def _slab(
+        self, run: Run, where: list[Any], who: list[int], params: list[Tensor], counts: Sequence[bool], kind: type[Slab]
+    ) -> Slab:
+        mine = [params[i] for i in who]
+        slab = kind(run, who, mine, *self._placed(where, who, counts, lambda column: _place(column, mine, kind)))
+        slab.kernels = self._kernels
+        return slab
+
+    def _stack(self, run: Run, where: list[Any], who: list[int], counts: Sequence[bool]) -> Stack:
+        def place(column: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            stacked = torch.stack(column)
+            return stacked, list(stacked.unbind())
+
+        return Stack(run, who, *self._placed(where, who, counts, place))
+
+    def _placed(
+        self,
+        where: list[Any],
+        who: list[int],
+        counts: Sequence[bool],
+        place: Callable[[list[Tensor]], tuple[Tensor, list[Tensor]]],
+    ) -> tuple[list[Tensor], list[bool], Any]:
+        """The state of a group: its tensors, which of them others share, and what makes the modules' states of them.
+
+        From now on the state of the chain shows these tensors.
+        """
+        index, spec = optree.tree_flatten(where)
+        is_count = iter(counts)
         tensors: list[Tensor] = []
         shared: list[bool] = []
         bare: list[Any] = []
-        for k, node in enumerate(nodes):
-            if not _is_leaves(node):
-                tensors.append(self._wide[k])
+        for k in index:
+            node = self._nodes[k]
+            if not is_leaves(node):
+                if k not in self._counters:
+                    self._counters[k] = self._nodes[k] = node.clone()
+                tensors.append(self._counters[k])
                 shared.append(True)
-                bare.append(self._wide[k])
+                bare.append(self._counters[k])
                 continue
-            columns = zip(*(optree.tree_leaves(node[i]) for i in who), strict=True)
-            part = optree.tree_structure(node[who[0]])
+            new, part = list(node), optree.tree_structure(node[who[0]])
             flats, places = [], []
-            for column in columns:
-                before = next(lead)
-                if before is None:
-                    flat = self._counters.setdefault((k, id(column[0])), column[0].clone())
-                    place = [flat] * len(who)
+            for j, column in enumerate(zip(*(optree.tree_leaves(node[i]) for i in who), strict=True)):
+                alike = next(is_count)
+                if alike:
+                    flat = self._counters.setdefault((k, j, id(column[0])), column[0].clone())
+                    views = [flat] * len(who)
                 else:
-                    flat, place = _place(list(column), params, before, kind)
-                shared.append(before is None)
+                    flat, views = place(list(column))
+                shared.append(alike)
                 flats.append(flat)
-                places.append(place)
-            for j, i in enumerate(who):
-                self._new[k][i] = part.unflatten(place[j] for place in places)
+                places.append(views)
+            for n, i in enumerate(who):
+                new[i] = part.unflatten(views[n] for views in places)
+            self._nodes[k] = Leaves(new, node.names)
             tensors += flats
             bare.append(part.unflatten(flats))
-        return kind(who, params, tensors, shared, optree.tree_structure(spec.unflatten(bare)))
+        return tensors, shared, optree.tree_structure(spec.unflatten(bare))
 
 
-def _place(
-    column: list[Tensor], params: list[Tensor], lead: tuple[int, ...], kind: type[Slab]
-) -> tuple[Tensor, list[Tensor]]:
+def _at(state: Any, path: Path) -> Any:
+    for key in path:
+        state = state[key]
+    return state
+
+
+def _place(column: list[Tensor], params: list[Tensor], kind: type[Slab]) -> tuple[Tensor, list[Tensor]]:
     """One slot of the parameters as a flat tensor (*lead, N), and its views in the parameters' shapes."""
     like = column[0]
+    lead = like.shape[: like.ndim - params[0].ndim]
     flat = torch.empty(*lead, sum(p.numel() for p in params), dtype=like.dtype, device=like.device)
     if kind is InPlace:  # in the order of the parameter's memory
         p = params[0]
@@ -107,8 +233,7 @@ def _place(
     return flat, views
 
 
-def _is_leaves(x: Any) -> bool:
-    return isinstance(x, Leaves)
+# ---------------------------------------------------------------------- forms and settings
 
 
 class Slot(NamedTuple):
@@ -118,47 +243,52 @@ class Slot(NamedTuple):
     dtype: torch.dtype
 
 
-def _slots(links: list[Module], dtype: torch.dtype) -> list[Slot]:
+def _slots(modules: list[Module], dtype: torch.dtype) -> list[Slot]:
     """Each tensor of the state of a parameter of this dtype."""
     out = []
     probe = Leaves([torch.zeros(2, dtype=dtype)], ("probe",))
-    states = tuple(link.init(probe) for link in links)
-    for node in optree.tree_leaves(states, is_leaf=_is_leaves):  # pyright: ignore[reportArgumentType]
-        if _is_leaves(node):
+    states = tuple(link.init(probe) for link in modules)
+    for node in optree.tree_leaves(states, is_leaf=is_leaves):  # pyright: ignore[reportArgumentType]
+        if is_leaves(node):
             parts = optree.tree_leaves(node[0])
             out += [Slot(None if x.ndim == 0 else tuple(x.shape[:-1]), x.dtype) for x in parts]
     return out
 
 
-def has_initial_form(links: list[Module], states: list[Any], params: list[Tensor], active: list[bool]) -> bool:
-    """Whether every tensor of the active parameters' states looks as in the beginning.
+def has_initial_form(chain: Module, program: Sequence[Run], state: Any, params: list[Tensor]) -> bool:
+    """Whether every tensor of elementwise modules' states looks as in the beginning.
 
     It does not after a parameter has been given another shape, dtype or device.
     """
-    nodes = [x for x in optree.tree_leaves(tuple(states), is_leaf=_is_leaves) if _is_leaves(x)]  # pyright: ignore[reportArgumentType]
-    like = links_for(links, 0)
-    slots = {dtype: _slots(like, dtype) for dtype in {p.dtype for p, on in zip(params, active, strict=True) if on}}
-    for i, (p, on) in enumerate(zip(params, active, strict=True)):
-        if on:
-            mine = [x for node in nodes for x in optree.tree_leaves(node[i])]
+    modules = dict(links(chain))
+    for run in program:
+        paths = [p.path for p in run.places if not p.times]
+        if run.kind != "elements" or not paths:
+            continue
+        like = links_for([modules[path] for path in paths], run.who[0])
+        slots = {dtype: _slots(like, dtype) for dtype in {params[i].dtype for i in run.who}}
+        states = tuple(_at(state, path) for path in paths)
+        nodes = [x for x in optree.tree_leaves(states, is_leaf=is_leaves) if is_leaves(x)]  # pyright: ignore[reportArgumentType]
+        for i in run.who:
+            p, mine = params[i], [x for node in nodes for x in optree.tree_leaves(node[i])]
             forms = [(() if lead is None else (*lead, *p.shape), dtype, p.device) for lead, dtype in slots[p.dtype]]
             if forms != [(x.shape, x.dtype, x.device) for x in mine]:
                 return False
     return True
 
 
-def settings_of(links: list[Module], n: int) -> list[tuple[Any, ...]]:
+def settings_of(modules: list[Module], n: int) -> list[tuple[Any, ...]]:
     """For each parameter a key of the settings that differ between parameters."""
-    varying = [v for link in links for m in link.walk() for v in m.hypers().values() if isinstance(v, Leaves)]
+    varying = [v for link in modules for m in link.walk() for v in m.hypers().values() if isinstance(v, Leaves)]
     if not varying:
         return [()] * n
     return [tuple(id(x) if isinstance(x, Tensor) else x for x in row) for row in zip(*varying, strict=True)]
 
 
-def links_for(links: list[Module], i: int) -> list[Module]:
+def links_for(modules: list[Module], i: int) -> list[Module]:
     """The modules with the settings of parameter i."""
     out = []
-    for link in links:
+    for link in modules:
         own = {id(m): {k: v[i] for k, v in m.hypers().items() if isinstance(v, Leaves)} for m in link.walk()}
         out.append(rebuild(link, own))
     return out

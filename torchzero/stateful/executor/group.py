@@ -1,0 +1,83 @@
+"""Group: parameters whose step is one evaluation of a run's modules."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import optree
+from torch import Tensor
+
+from torchzero.core.module import Module, ScheduledState
+from torchzero.stateful.executor.elements import Context, Head, Times, head, is_direct
+from torchzero.stateful.executor.program import Path, Place, Run
+from torchzero.stateful.store import storage
+
+Writes = list[tuple[Tensor, Tensor]]  # (tensor, its new value), for when the whole step is known to succeed
+
+
+class Now(NamedTuple):
+    """One step of the optimizer."""
+
+    params: Sequence[Tensor]
+    grads: Sequence[Any]
+    us: list[Any]  # the direction so far, for each parameter; groups replace theirs
+    multipliers: dict[Path, Sequence[Any]]  # what links have measured, for each parameter
+    context: Context
+
+
+class Group:
+    """Some parameters of one dtype and device, with the same settings and counters.
+
+    Args:
+        run: what happens to them.
+        who: their places among the optimizer's parameters.
+        state: every tensor of the modules' states: those of this group, and shared ones.
+        shared: for each tensor whether other groups see it too.
+        spec: what makes the list of the modules' states from the tensors.
+    """
+
+    def __init__(self, run: Run, who: list[int], state: list[Tensor], shared: list[bool], spec: Any) -> None:
+        self.run = run
+        self.who = who
+        self.state = state
+        self.shared = shared
+        self.spec = spec
+        self.links: list[tuple[Place, Module, bool]] = []
+        self.sees_grad = False
+        self.counters = [x for x, s in zip(state, shared, strict=True) if s]
+        self._wide = set(map(storage, self.counters))
+        self.memory = {storage(x) for x, s in zip(state, shared, strict=True) if not s}
+        marks = [m.own if isinstance(m, ScheduledState) else m for m in spec.unflatten(shared)]
+        flat: tuple[list[Any], Any] = optree.tree_flatten(marks)  # pyright: ignore[reportArgumentType]
+        self.own_shared, self.own = flat
+
+    def configure(self, modules: Mapping[Place, Module]) -> None:
+        """Take over the current settings."""
+        self.links = [(place, m := modules[place], is_direct(m)) for place in self.run.places]
+        self.sees_grad = any("grad" in below.needs for _, link, _ in self.links for below in link.walk())
+
+    def step(self, now: Now) -> Writes:
+        """Replace the direction of these parameters, or move them if this run is the last one."""
+        raise NotImplementedError
+
+    def heads(self, now: Now) -> tuple[list[Head], list[Tensor]]:
+        """What is done once in this step, and every tensor of the states that the elements see."""
+        made = []
+        for (place, link, direct), state in zip(self.links, self.spec.unflatten(self.state), strict=True):
+            this = head(link, direct, state)
+            made.append(this._replace(scalars=now.multipliers[place.path][self.who[0]]) if place.times else this)
+        return made, self.own.flatten_up_to([h.state for h in made])
+
+    def counts(self, heads: list[Head], new: list[Tensor]) -> Writes:
+        """The new values of the shared tensors, from those of all tensors that the elements see."""
+        if not self.counters:
+            return []
+        states = [
+            s if h.k is None else ScheduledState(h.k, s) for h, s in zip(heads, self.own.unflatten(new), strict=True)
+        ]
+        marked = zip(self.spec.flatten_up_to(states), self.shared, strict=True)
+        counters = zip(self.counters, [y for y, shared in marked if shared], strict=True)
+        # a counter may become what another one was
+        return [(x, y.clone() if y is not x and storage(y) in self._wide else y) for x, y in counters]
+
+
+TIMES = Times()

@@ -1,0 +1,61 @@
+"""Stack: tensors of one shape that are evaluated as one, with a dimension in front."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchzero.stateful.executor.elements import elements
+from torchzero.stateful.executor.group import Group, Now, Writes
+from torchzero.stateful.executor.program import Run
+from torchzero.stateful.store import storage
+
+STACK = 2**24  # elements that are evaluated at a time
+
+
+class Stack(Group):
+    """A group evaluated by vmap over its n tensors; the state is stacked as well: (n, ...)."""
+
+    def __init__(self, run: Run, who: list[int], *rest: Any) -> None:
+        super().__init__(run, who, *rest)
+        self._dims = [None if s else 0 for s in self.own_shared]
+
+    def step(self, now: Now) -> Writes:
+        p, u = self._stacked(now.params), self._stacked(now.us)
+        g = self._stacked(now.grads) if self.sees_grad else None
+        heads, state = self.heads(now)
+
+        def evaluate(state: list[Tensor], p: Tensor, g: Tensor | None, u: Tensor) -> tuple[list[Tensor], Tensor]:
+            made, d = elements(heads, self.own.unflatten(state), p, g, u, now.context)
+            return self.own.flatten_up_to(made), d
+
+        if len(self.who) == 1:
+            mine = [y if s else y[0] for y, s in zip(state, self.own_shared, strict=True)]
+            new, d = evaluate(mine, p[0], None if g is None else g[0], u[0])
+            new = [y if s else y.unsqueeze(0) for y, s in zip(new, self.own_shared, strict=True)]
+            d = d.unsqueeze(0)
+        else:
+            dims = (self._dims, 0, None if g is None else 0, 0)
+            new, d = torch.func.vmap(evaluate, in_dims=dims)(state, p, g, u)
+            new = [self._once(y) if s else y for y, s in zip(new, self.own_shared, strict=True)]
+        memory = self.memory | {storage(now.params[i]) for i in self.who}
+        # what stays as it is comes back as another tensor at the same place
+        changed = [
+            (x, y.clone() if storage(y) in memory else y)
+            for x, y, s in zip(state, new, self.own_shared, strict=True)
+            if not s and (x.data_ptr() != y.data_ptr() or x.stride() != y.stride())
+        ]
+        d = d.clone() if storage(d) in memory else d
+        for i, piece in zip(self.who, d.unbind(), strict=True):
+            now.us[i] = piece
+        return changed + self.counts(heads, new)
+
+    def _stacked(self, values: Any) -> Tensor:
+        mine = [values[i].detach() for i in self.who]
+        return mine[0].unsqueeze(0) if len(mine) == 1 else torch.stack(mine)
+
+    def _once(self, y: Tensor) -> Tensor:
+        """What all tensors have in common."""
+        if y.stride(0) != 0:
+            raise ValueError("a counter of the state depends on the tensors")
+        return y[0]
