@@ -9,9 +9,10 @@ from torch.autograd import forward_ad
 
 def differentiated(x: Tensor) -> bool:
     """Whether a derivative may be taken through `x`; where not, the guards below would cost time for nothing."""
+    if torch.compiler.is_compiling():  # where nothing can be asked of a tensor
+        return torch.is_grad_enabled() or forward_ad._current_level >= 0
     return (
         x.requires_grad
-        or torch.compiler.is_compiling()
         or torch._C._functorch.is_functorch_wrapped_tensor(x)  # pyright: ignore[reportAttributeAccessIssue]
         or forward_ad._current_level >= 0
     )

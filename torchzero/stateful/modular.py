@@ -199,7 +199,6 @@ class Modular(torch.optim.Optimizer):
         self._demand(closure, loss)
         self._advance_schedulers()
         chain = self._settings.configured(self.param_groups, self._names, self._local_settings())
-        values = [p.detach() for p in self._params]
         wanted = [p.requires_grad or not p.is_leaf for p in self._params]
         objective, found = None, None
         if closure is not None:
@@ -208,13 +207,14 @@ class Modular(torch.optim.Optimizer):
             objective = ClosureObjective(closure, owners, None, owners, self._recording, askers)
             known, self._known = self._known, None
             if self._grad_first:
-                everything = self._tree(values, wanted)
+                everything = self._tree(self._values(), wanted)
                 objective.x0 = everything
                 if known is not None and known.holds(self._params):
                     loss = known.recall(objective, self._params)
                 else:
                     loss, found = objective.value_and_grad(everything)
-        grads = [gradient(p) if w else None for p, w in zip(self._params, wanted, strict=True)]
+        each = zip(self._params, wanted, strict=True)
+        grads = [(p.grad if p.is_leaf else gradient(p)) if w else None for p, w in each]
         if found is not None:  # of the objective, which is not what the closure differentiated if it gives residuals
             of_wanted = iter(tree.leaves(found))
             here = [next(of_wanted) if w else None for w in wanted]
@@ -227,20 +227,22 @@ class Modular(torch.optim.Optimizer):
         if closure is not None and not self._grad_first:
             active = span
         elif span is not wanted and any(ready):
-            grads = [torch.zeros_like(v) if g is None else g for g, v in zip(grads, values, strict=True)]
+            zeros = map(torch.zeros_like, self._values())
+            grads = [zero if g is None else g for g, zero in zip(grads, zeros, strict=True)]
             active = span
         else:
             active = ready
         if not any(active):
             return self._finish(objective, None)
         self._prepare(active)
+        given = closure is None or self._grad_first
+        if given and self._execute(chain, grads, active, wanted, loss, kwargs):
+            return self._finish(objective, None)
+        values, grad = self._values(), None
         params = self._tree(values, active)
         if objective is not None:
             objective.x0, objective.live = params, [p for p, a in zip(self._params, active, strict=True) if a]
-        grad = None
-        if closure is None or self._grad_first:
-            if self._execute(chain, grads, active, wanted, loss, kwargs):
-                return self._finish(objective, None)
+        if given:
             dense = [None if g is None else _dense(g, p) for g, p in zip(grads, self._params, strict=True)]
             grad = self._tree(dense, active)
         var = Var(params, objective=objective, grad=grad, loss=loss, step=self.current_step, storage=kwargs)
@@ -291,6 +293,9 @@ class Modular(torch.optim.Optimizer):
         """Whether the gradient at x0 is what the chain starts from."""
         modules = [m for _, m in self._settings.modules]
         return not any(m.rewrites_objective or m.makes_update for m in modules)
+
+    def _values(self) -> list[Tensor]:
+        return [p.detach() for p in self._params]
 
     def _tree(self, values: list[Any], mask: list[bool]) -> Leaves:
         if all(mask):

@@ -25,9 +25,14 @@ class Head(NamedTuple):
 
     link: Module  # its schedules replaced by their values
     direct: bool  # whether it is a function of one tensor, to be called without detours
-    state: Any  # its state, without what counts the schedules; the count t is that after this step
     scalars: Any  # what `scalars` returned, or the number that was measured
-    k: Tensor | None  # the new count of the schedules
+    k: Tensor | None  # the new count of the schedules; None without schedules
+    t: Tensor | None  # the new count of a state that has one
+
+    def shown(self, state: Any) -> Any:
+        """The part of a state that the elements see: without k, and with the new t."""
+        own = state if self.k is None else state.own
+        return own if self.t is None else own._replace(t=self.t)
 
 
 def is_direct(link: Module) -> bool:
@@ -41,9 +46,9 @@ def head(link: Module, direct: bool, state: Any) -> Head:
     if isinstance(state, ScheduledState):
         link, state, k = link._at(state.k), state.own, state.k + 1
     if not direct or "t" not in getattr(state, "_fields", ()):
-        return Head(link, direct, state, None, k)
+        return Head(link, direct, None, k, None)
     t = state.t + 1
-    return Head(link, direct, state._replace(t=t), link.scalars(t.to(torch.float64)), k)  # pyright: ignore[reportAttributeAccessIssue]
+    return Head(link, direct, link.scalars(t.to(torch.float64)), k, t)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Context(NamedTuple):
@@ -62,13 +67,13 @@ def elements(
     u: Tensor,
     context: Context,
 ) -> tuple[list[Any], Tensor]:
-    """The new states and direction for the elements given, from the direction u; `states` are parts of the heads'.
+    """The new states and direction for the elements given, from what is shown of the states and the direction u.
 
     The gradient is None where no module needs it.
     """
     made = []
     loss = context.loss
-    for (link, direct, _, scalars, _), state in zip(heads, states, strict=True):
+    for (link, direct, scalars, _, _), state in zip(heads, states, strict=True):
         if direct:
             at = At(param, grad if "grad" in link.needs else None, loss if "value" in link.needs else None, scalars)
             state, u = link.step_tensor(state, u, at)  # pyright: ignore[reportAttributeAccessIssue]

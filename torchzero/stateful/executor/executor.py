@@ -1,9 +1,10 @@
 """Executor: takes the step of a chain in the fastest layout that its modules' locality allows."""
 
 from itertools import compress
+from operator import attrgetter
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchzero.core.module import Module
 from torchzero.core.tree import HOLE, Leaves
@@ -36,7 +37,9 @@ class Executor:
         self._key: Any = None  # how the chain's settings are grouped
         self._refused: Any = None  # the active parameters for which the chain cannot be run
         self._active: list[bool] = []
-        self._at: list[Any] = []  # where the active parameters lie, with shapes and strides
+        self._plain: list[bool] = []  # whether no subclass has a say in what happens to a parameter
+        self._at: list[Any] = []  # where the active parameters lie, with strides and shapes
+        self._wanted: list[Any] = []  # what their gradients look like
         self._forms: list[Any] = []  # their dtypes and devices, with shapes and strides
         self._memory: set[int] = set()  # where those lie that have elements
         self._apart = True  # whether no two of them share memory
@@ -62,15 +65,19 @@ class Executor:
             self._adopt(chain, len(params))
         if active == self._refused:
             return None
-        some, theirs = list(compress(params, active)), list[Any](compress(grads, active))
-        if not all(map(_fits, some, theirs)):
+        if len(params) != len(self._plain):
+            self._plain = list(map(is_plain, params))
+        if not all(compress(self._plain, active)):
             return None
-        at = [(p.data_ptr(), p.shape, p.stride()) for p in some]
+        some, theirs = list(compress(params, active)), list[Any](compress(grads, active))
+        at = [list(map(look, some)) for look in _LOOKS]
         if at != self._at:
             self._look(at, some)
-        if not self._apart or not self._memory.isdisjoint([g.data_ptr() for g in theirs]):
+        if list(map(_FORM, theirs)) != self._wanted or not _PLAIN.issuperset(map(type, theirs)):
             return None
-        now = Now(params, grads, list(grads), {}, Context(loss, step, kwargs))
+        if not self._apart or not self._memory.isdisjoint(map(Tensor.data_ptr, theirs)):
+            return None
+        now = Now(params, grads, list(grads), {}, {}, Context(loss, step, kwargs))
         plan = self._plan
         if plan is None or state is not self._state or active != self._active:
             plan = self._planned(chain, state, names, params, active, now)
@@ -86,8 +93,6 @@ class Executor:
     ) -> Plan | None:
         """A plan for these parameters and this state; None if the plain way must do."""
         self._plan = None
-        if not all(map(is_plain, compress(params, active))):
-            return None
         shown = Leaves([p.detach() if on else HOLE for p, on in zip(params, active, strict=True)], names)
         runs = program(chain, state, shown)
         if runs is None or not any(map(_helps, runs)):
@@ -106,8 +111,8 @@ class Executor:
         if forms != self._forms:
             self._plan = None
         # the order in which parameters are read and written makes no difference then
-        self._apart, self._memory = are_apart(params), {x for x, _, _ in at} - {0}
-        self._at, self._forms = at, forms
+        self._apart, self._memory = are_apart(params), set(at[0]) - {0}
+        self._at, self._forms, self._wanted = at, forms, list(map(_FORM, params))
 
     def _adopt(self, chain: Module, n: int) -> None:
         """Take over a chain with other settings; the plan stays if they are grouped as they were."""
@@ -130,5 +135,7 @@ def _pattern(keys: list[Any]) -> list[int]:
     return [first.setdefault(key, len(first)) for key in keys]
 
 
-def _fits(p: Tensor, g: Tensor | None) -> bool:
-    return g is not None and g.dtype == p.dtype and is_plain(g) and g.shape == p.shape
+# what may change from step to step, in the form that is read fastest
+_LOOKS = (Tensor.data_ptr, Tensor.stride, attrgetter("shape"))
+_FORM = attrgetter("dtype", "shape", "layout")
+_PLAIN = frozenset({Tensor, nn.Parameter})

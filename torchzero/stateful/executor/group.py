@@ -7,7 +7,7 @@ import optree
 from torch import Tensor
 
 from torchzero.core.module import Module, ScheduledState
-from torchzero.stateful.executor.elements import Context, Head, Times, head, is_direct
+from torchzero.stateful.executor.elements import Context, Head, head, is_direct
 from torchzero.stateful.executor.program import Path, Place, Run
 from torchzero.stateful.store import storage
 
@@ -21,6 +21,7 @@ class Now(NamedTuple):
     grads: Sequence[Any]
     us: list[Any]  # the direction so far, for each parameter; groups replace theirs
     multipliers: dict[Path, Sequence[Any]]  # what links have measured, for each parameter
+    heads: dict[Any, list[Head]]  # by the groups' `alike`
     context: Context
 
 
@@ -43,6 +44,7 @@ class Group:
         self.spec = spec
         self.links: list[tuple[Place, Module, bool]] = []
         self.sees_grad = False
+        self.alike: tuple[int, ...] = ()
         self.counters = [x for x, s in zip(state, shared, strict=True) if s]
         self._wide = set(map(storage, self.counters))
         self.memory = {storage(x) for x, s in zip(state, shared, strict=True) if not s}
@@ -54,6 +56,8 @@ class Group:
         """Take over the current settings."""
         self.links = [(place, m := modules[place], is_direct(m)) for place in self.run.places]
         self.sees_grad = any("grad" in below.needs for _, link, _ in self.links for below in link.walk())
+        # groups with the same modules and counters begin the step alike
+        self.alike = (*(id(link) for _, link, _ in self.links), *map(id, self.counters))
 
     def step(self, now: Now) -> Writes:
         """Replace the direction of these parameters, or move them if this run is the last one."""
@@ -61,11 +65,17 @@ class Group:
 
     def heads(self, now: Now) -> tuple[list[Head], list[Tensor]]:
         """What is done once in this step, and every tensor of the states that the elements see."""
-        made = []
-        for (place, link, direct), state in zip(self.links, self.spec.unflatten(self.state), strict=True):
-            this = head(link, direct, state)
-            made.append(this._replace(scalars=now.multipliers[place.path][self.who[0]]) if place.times else this)
-        return made, self.own.flatten_up_to([h.state for h in made])
+        states = self.spec.unflatten(self.state)
+        made = now.heads.get(self.alike)
+        if made is None:
+            made = now.heads[self.alike] = [
+                self._head(now, *link, s) for link, s in zip(self.links, states, strict=True)
+            ]
+        return made, self.own.flatten_up_to([h.shown(state) for h, state in zip(made, states, strict=True)])
+
+    def _head(self, now: Now, place: Place, link: Module, direct: bool, state: Any) -> Head:
+        this = head(link, direct, state)
+        return this._replace(scalars=now.multipliers[place.path][self.who[0]]) if place.times else this
 
     def counts(self, heads: list[Head], new: list[Tensor]) -> Writes:
         """The new values of the shared tensors, from those of all tensors that the elements see."""
@@ -78,6 +88,3 @@ class Group:
         counters = zip(self.counters, [y for y, shared in marked if shared], strict=True)
         # a counter may become what another one was
         return [(x, y.clone() if y is not x and storage(y) in self._wide else y) for x, y in counters]
-
-
-TIMES = Times()

@@ -49,7 +49,7 @@ class Kernel:
                 links, direct, names, values, forms, scalars, strict=True
             ):
                 link = link.evolve(**dict(zip(keys, own, strict=True)))
-                ready.append(Head(link, is_direct, None, _restored(form, numbers), None))
+                ready.append(Head(link, is_direct, _restored(form, numbers), None, None))
             made, u = elements(ready, states, param, grad, u, Context(loss, 0, {}))
             u = u.clone()
             old, new = _tensors(states), [y.clone() for y in _tensors(made)]
@@ -63,12 +63,16 @@ class Kernel:
 
         self._run = torch.compile(run, dynamic=True, fullgraph=True)
         self._shared = shared
+        self._known: dict[Any, tuple[Module, list[Tensor]]] = {}  # what was made of the numbers of modules
         self._last = last
 
     @staticmethod
-    def suits(heads: list[Head]) -> bool:
+    def suits(heads: list[Head], states: list[Any]) -> bool:
         """Whether these modules have no children, and states that are flat."""
-        return all(not h.link.children() and all(isinstance(x, Tensor) or x == () for x in h.state) for h in heads)
+        return all(
+            not h.link.children() and all(isinstance(x, Tensor) or x == () for x in state)
+            for h, state in zip(heads, states, strict=True)
+        )
 
     @staticmethod
     def key(heads: list[Head], last: bool) -> Any:
@@ -78,18 +82,39 @@ class Kernel:
         )
 
     def __call__(
-        self, heads: list[Head], state: list[Tensor], param: Tensor, grad: Tensor | None, u: Tensor, loss: Any
+        self,
+        heads: list[Head],
+        states: list[Any],
+        state: list[Tensor],
+        param: Tensor,
+        grad: Tensor | None,
+        u: Tensor,
+        loss: Any,
     ) -> tuple[list[Tensor], Tensor | None]:
         """The new tensors of the state, and the direction; in a last run None, and what it moves is written."""
-        values = [[_number(getattr(h.link, k), param) for k in _names(h.link)] for h in heads]
+        values = [self._values(h.link, param) for h in heads]
         scalars = [[_number(x, param) for x in _parts(h.scalars)] for h in heads]
         with contextlib.nullcontext() if self._used else _announced(self.PATIENCE):
-            new, d = self._run([h.state for h in heads], param, grad, u, loss, values, scalars)
+            new, d = self._run(states, param, grad, u, loss, values, scalars)
         self._used = True
         if self._last:
             wide = iter(new)
             new = [next(wide) if s else y for y, s in zip(state, self._shared, strict=True)]
         return new, d
+
+    def _values(self, link: Module, like: Tensor) -> list[Tensor]:
+        key = id(link), like.dtype, like.device
+        if key not in self._known:
+            if len(self._known) >= MANY:
+                self._known.clear()
+            values = [_number(getattr(link, k), like) for k in _names(link)]
+            if any(isinstance(getattr(link, k), Tensor) for k in _names(link)):  # which schedulers may write
+                return values
+            self._known[key] = link, values
+        return self._known[key][1]
+
+
+MANY = 256  # modules whose numbers are remembered
 
 
 def _names(link: Module) -> list[str]:

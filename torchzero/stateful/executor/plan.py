@@ -9,8 +9,9 @@ from torch import Tensor
 
 from torchzero.core.module import Module
 from torchzero.core.tree import Leaves
+from torchzero.stateful.executor.elements import Times
 from torchzero.stateful.executor.eligible import is_dense
-from torchzero.stateful.executor.group import TIMES, Group, Now, Writes
+from torchzero.stateful.executor.group import Group, Now, Writes
 from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.executor.leafwise import Leafwise
 from torchzero.stateful.executor.program import Path, Place, Run, is_leaves, links
@@ -61,18 +62,24 @@ class Plan:
     def configure(self, chain: Module) -> None:
         """Take over the current settings."""
         self._modules = dict(links(chain))
+        known: dict[Any, dict[Place, Module]] = {}
         for step in self.steps:
             if isinstance(step, Group):
-                here = links_for([self._modules[p.path] for p in step.run.places], step.who[0])
-                own = zip(step.run.places, here, strict=True)
-                step.configure({p: TIMES if p.times else link for p, link in own})
+                modules = [self._modules[p.path] for p in step.run.places]
+                key = step.run.places, settings_at(modules, step.who[0])
+                if key not in known:
+                    own = zip(step.run.places, links_for(modules, step.who[0]), strict=True)
+                    known[key] = {p: Times() if p.times else link for p, link in own}
+                step.configure(known[key])
 
     def rehearse(self, now: Now) -> None:
         """Evaluate an element of what will be moved in place: a module that cannot do it raises before that."""
+        heads: dict[Any, Any] = {}
         for step in self.steps:
             if isinstance(step, Slab) and step.run.last:
                 ones = [torch.ones((), dtype=p.dtype, device=p.device) for p in now.params]
-                step.rehearse(now._replace(multipliers={p.path: ones for p in step.run.places if p.times}))
+                times = {p.path: ones for p in step.run.places if p.times}
+                step.rehearse(now._replace(multipliers=times, heads=heads))
 
     def step(self, now: Now) -> None:
         """Take a step: all directions first, then the parameters, and at last what was held back of the state."""
@@ -283,6 +290,12 @@ def settings_of(modules: list[Module], n: int) -> list[tuple[Any, ...]]:
     if not varying:
         return [()] * n
     return [tuple(id(x) if isinstance(x, Tensor) else x for x in row) for row in zip(*varying, strict=True)]
+
+
+def settings_at(modules: list[Module], i: int) -> tuple[Any, ...]:
+    """A key of the settings of parameter i that differ between parameters."""
+    hypers = (v for link in modules for m in link.walk() for v in m.hypers().values())
+    return tuple(id(v[i]) if isinstance(v[i], Tensor) else v[i] for v in hypers if isinstance(v, Leaves))
 
 
 def links_for(modules: list[Module], i: int) -> list[Module]:

@@ -1,18 +1,21 @@
 """Slab: parameters that are evaluated as one flat tensor."""
 
+import functools
+import operator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors
 
+from torchzero.core.module import Module
 from torchzero.stateful.executor.elements import Head, elements
 from torchzero.stateful.executor.group import Group, Now, Writes
 from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.executor.program import Run
 from torchzero.stateful.store import storage
 
-BLOCK = 2**18  # elements that are evaluated at a time, so that what they need stays in the cache
+BLOCK = 2**17  # elements that are evaluated at a time, so that what they need stays in the cache
 
 
 class Slab(Group):
@@ -22,7 +25,10 @@ class Slab(Group):
 
     def __init__(self, run: Run, who: list[int], params: list[Tensor], *rest: Any) -> None:
         super().__init__(run, who, *rest)
+        keep_memory()
         self.size = sum(p.numel() for p in params)
+        self._seen: list[Module] = []  # the modules for which the graph was looked up
+        self._compiled: Kernel | None = None
 
     def gather(self, params: list[Tensor]) -> Tensor:
         """The parameters as one flat tensor; writing into it may write the parameters."""
@@ -43,11 +49,9 @@ class Slab(Group):
         p, g, u = self._flat(now)
         params = [now.params[i] for i in self.who]
         heads, state = self.heads(now)
-        if self.kernels is not None and self.size > 1 and Kernel.suits(heads):
-            key = Kernel.key(heads, self.run.last)
-            if key not in self.kernels:
-                self.kernels[key] = Kernel(heads, self.own_shared, self.run.last)
-            new, d = self.kernels[key](heads, state, p, g, u, now.context.loss)
+        kernel = self._kernel(heads, state)
+        if kernel is not None:
+            new, d = kernel(heads, self.own.unflatten(state), state, p, g, u, now.context.loss)
             writes = self._pending(state, new, p) if d is not None else []
         else:
             new, writes, d = self._eager(heads, state, p, g, u, now)
@@ -58,6 +62,21 @@ class Slab(Group):
             for i, piece in zip(self.who, self.pieces(params, d), strict=True):
                 now.us[i] = piece
         return writes + self.counts(heads, new)
+
+    def _kernel(self, heads: list[Head], state: list[Tensor]) -> Kernel | None:
+        """The compiled graph of these modules, if there is to be one."""
+        if self.kernels is None or self.size < 2 or not heads:
+            return None
+        here = [h.link for h in heads]
+        if len(here) == len(self._seen) and all(map(operator.is_, here, self._seen)):
+            return self._compiled
+        self._seen, self._compiled = here, None
+        if Kernel.suits(heads, self.own.unflatten(state)):
+            key = Kernel.key(heads, self.run.last)
+            if key not in self.kernels:
+                self.kernels[key] = Kernel(heads, self.own_shared, self.run.last)
+            self._compiled = self.kernels[key]
+        return self._compiled
 
     def rehearse(self, now: Now) -> None:
         """Evaluate one element, and write nothing: a module that cannot do it raises before anything has changed."""
@@ -147,6 +166,16 @@ class InPlace(Slab):
     def pieces(self, params: list[Tensor], flat: Tensor) -> list[Tensor]:
         (p,) = params
         return [flat.as_strided(p.shape, p.stride())]
+
+
+@functools.cache
+def keep_memory() -> None:
+    """Have the C library keep what a block frees for the next block.
+
+    By default it gives megabytes back to the system at once, and each block pays for them again, page by page. glibc
+    keeps twice the largest piece that it has seen freed; other libraries do not mind.
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8)  # just below the size from which glibc draws no conclusions
 
 
 def copy_each(to: list[Tensor], of: list[Tensor]) -> None:
