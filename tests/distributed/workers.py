@@ -86,6 +86,7 @@ def fsdp(rank: int) -> None:
         opt = tz.Modular(net.parameters(), *make())
         train(net, opt, slice(4 * rank, 4 * rank + 4))
         _compare(net, alone(chain), f"FSDP2, {chain}")
+        assert opt.executor.used is (chain in ("elementwise", "momentum"))
         if chain == "elementwise":
             m = opt.state[next(net.parameters())]["1.Adam/m"]
             assert isinstance(m, DTensor)

@@ -341,6 +341,20 @@ class TestCompiled:
             pair.step(k)
         pair.agree()
 
+    def test_modules_of_one_class_with_other_formulas_have_kernels_of_their_own(self) -> None:
+        def make() -> list[Any]:
+            parts = {"matrices": (lambda x: x.ndim == 2, tz.m.Adam(amsgrad=True, debias=False))}
+            return [tz.m.ClipNorm(0.5, dim="global"), tz.m.Partition(parts, rest=tz.m.Adam()), tz.m.LR(0.01)]
+
+        shapes = [(3, 4), (5,), (2, 2), (7,), (LARGE, 2), (LARGE + 1,)]
+        pair = Pair(make, [tensor(s, i, torch.float32, "") for i, s in enumerate(shapes)], compile=True)
+        for k in range(4):
+            pair.step(k)
+        pair.agree()
+        kernels = pair.opts[0].executor._kernels
+        assert kernels is not None
+        assert len(kernels) == 2
+
     def test_a_module_with_children_is_evaluated_eagerly(self) -> None:
         pair = self.pair("nested", [tensor((3, 4), 0, torch.float32, "")])
         pair.step(0)

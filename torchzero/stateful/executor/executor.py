@@ -14,6 +14,7 @@ from torchzero.stateful.executor.group import Now
 from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.executor.plan import Plan, has_initial_form, settings_of
 from torchzero.stateful.executor.program import Run, links, program
+from torchzero.stateful.executor.shards import local, local_state, whole_state
 
 
 class Executor:
@@ -67,8 +68,12 @@ class Executor:
             return None
         if len(params) != len(self._plain):
             self._plain = list(map(is_plain, params))
+        owners = None  # of shards
         if not all(compress(self._plain, active)):
-            return None
+            here, theirs = local(params, params, active), local(grads, params, active)
+            if here is None or theirs is None:
+                return None
+            owners, params, grads = params, here, theirs
         some, theirs = list(compress(params, active)), list[Any](compress(grads, active))
         at = [list(map(look, some)) for look in _LOOKS]
         if at != self._at:
@@ -80,29 +85,39 @@ class Executor:
         now = Now(params, grads, list(grads), {}, {}, Context(loss, step, kwargs))
         plan = self._plan
         if plan is None or state is not self._state or active != self._active:
-            plan = self._planned(chain, state, names, params, active, now)
+            plan = self._planned(chain, state, names, params, active, now, owners)
             if plan is None:
                 return None
         plan.step(now)
-        self._state = plan.state
+        if owners is None:
+            self._state = plan.state
         self.used = True
         return self._state
 
     def _planned(
-        self, chain: Module, state: Any, names: tuple[str, ...], params: list[Tensor], active: list[bool], now: Now
+        self,
+        chain: Module,
+        state: Any,
+        names: tuple[str, ...],
+        params: list[Tensor],
+        active: list[bool],
+        now: Now,
+        owners: list[Tensor] | None,
     ) -> Plan | None:
         """A plan for these parameters and this state; None if the plain way must do."""
         self._plan = None
         shown = Leaves([p.detach() if on else HOLE for p, on in zip(params, active, strict=True)], names)
         runs = program(chain, state, shown)
-        if runs is None or not any(map(_helps, runs)):
+        if runs is None or not any(map(_helps, runs)) or (owners and any(run.kind != "elements" for run in runs)):
             self._refused = active
             return None
-        if not has_initial_form(chain, runs, state, params):
+        here = state if owners is None else local_state(state, owners, active)
+        if here is None or not has_initial_form(chain, runs, here, params):
             return None
-        plan = Plan(chain, runs, state, params, names, self._kernels)
+        plan = Plan(chain, runs, here, params, names, self._kernels)
         plan.rehearse(now)
         self._plan, self._active = plan, active
+        self._state = plan.state if owners is None else whole_state(plan.state, state)
         return plan
 
     def _look(self, at: list[Any], params: list[Tensor]) -> None:

@@ -1,8 +1,10 @@
 """Kernel: the elements of a slab evaluated by one compiled graph."""
 
 import contextlib
+import dataclasses
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,11 +26,12 @@ class Kernel:
         heads: the modules at some step; their numbers do not matter.
         shared: for each tensor of the states whether it is not written here.
         last: whether what comes out is the update; if not, nothing is written.
+        device: where it runs.
     """
 
     PATIENCE = 2.0  # seconds after which the user is told what takes so long
 
-    def __init__(self, heads: list[Head], shared: list[bool], last: bool) -> None:
+    def __init__(self, heads: list[Head], shared: list[bool], last: bool, device: torch.device) -> None:
         links = [h.link for h in heads]
         direct = [h.direct for h in heads]
         forms = [type(h.scalars) for h in heads]
@@ -61,7 +64,9 @@ class Kernel:
             param.sub_(u)
             return [y for y, s in zip(new, shared, strict=True) if s], None
 
-        self._run = torch.compile(run, dynamic=True, fullgraph=True)
+        # Compiled code is found by its code object, which all kernels would have in common.
+        own = types.FunctionType(run.__code__.replace(), run.__globals__, run.__name__, None, run.__closure__)
+        self._run = torch.compile(own, dynamic=True, fullgraph=True, options=_unguarded(device))
         self._shared = shared
         self._known: dict[Any, tuple[Module, list[Tensor]]] = {}  # what was made of the numbers of modules
         self._last = last
@@ -75,10 +80,16 @@ class Kernel:
         )
 
     @staticmethod
-    def key(heads: list[Head], last: bool) -> Any:
-        """What modules of one chain, with whatever numbers, have in common if they can share a kernel."""
-        return last, *(
-            (type(h.link), *((k, "moves" if _moves(v) else v) for k, v in h.link.hypers().items())) for h in heads
+    def key(heads: list[Head], last: bool, param: Tensor, grad: Tensor | None, u: Tensor, loss: Any) -> Any:
+        """What steps of one chain, with whatever numbers and sizes, have in common if they can share a kernel."""
+        return (
+            last,
+            param.dtype,
+            param.device,
+            grad is None,
+            grad is u,
+            _dtype(loss),
+            *(_kind(h.link) for h in heads),
         )
 
     def __call__(
@@ -93,6 +104,7 @@ class Kernel:
     ) -> tuple[list[Tensor], Tensor | None]:
         """The new tensors of the state, and the direction; in a last run None, and what it moves is written."""
         values = [self._values(h.link, param) for h in heads]
+        loss = None if loss is None else torch.as_tensor(loss).detach()
         scalars = [[_number(x, param) for x in _parts(h.scalars)] for h in heads]
         with contextlib.nullcontext() if self._used else _announced(self.PATIENCE):
             new, d = self._run(states, param, grad, u, loss, values, scalars)
@@ -114,7 +126,27 @@ class Kernel:
         return self._known[key][1]
 
 
+def _unguarded(device: torch.device) -> dict[str, Any] | None:
+    """Options to call the graph without checks that it fits, which take longer than a small graph itself.
+
+    What could make it unfit is part of a kernel's key. On a GPU graphs differ for very large sizes as well.
+    """
+    skip = getattr(torch.compiler, "skip_all_guards_unsafe", None)  # since torch 2.9
+    return None if skip is None or device.type != "cpu" else {"guard_filter_fn": skip}
+
+
 MANY = 256  # modules whose numbers are remembered
+
+
+def _dtype(loss: Any) -> Any:
+    return None if loss is None else torch.as_tensor(loss).dtype
+
+
+def _kind(link: Module) -> tuple[Any, ...]:
+    """What chooses a module's formulas: everything but numbers that may move."""
+    fields = ((f.name, getattr(link, f.name)) for f in dataclasses.fields(link))  # pyright: ignore[reportArgumentType]
+    plain = str | bool | int | None
+    return type(link), *((k, "moves" if _moves(v) else v if isinstance(v, plain) else id(v)) for k, v in fields)
 
 
 def _names(link: Module) -> list[str]:
@@ -146,7 +178,8 @@ def _tensors(states: list[Any]) -> list[Tensor]:
 def _number(x: Any, like: Tensor) -> Tensor:
     """A number as a 0-d tensor in the precision of the elements."""
     if isinstance(x, Tensor):
-        return x.to(like.device, like.dtype) if x.is_floating_point() else x
+        whole = x.dtype if x.dtype == torch.bool else torch.int64
+        return x.to(like.device, like.dtype if x.is_floating_point() else whole)
     return torch.tensor(x, dtype=like.dtype if isinstance(x, float) else None, device=like.device)
 
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors
 
-from torchzero.core.module import Module
 from torchzero.stateful.executor.elements import Head, elements
 from torchzero.stateful.executor.group import Group, Now, Writes
 from torchzero.stateful.executor.kernel import Kernel
@@ -27,7 +26,7 @@ class Slab(Group):
         super().__init__(run, who, *rest)
         keep_memory()
         self.size = sum(p.numel() for p in params)
-        self._seen: list[Module] = []  # the modules for which the graph was looked up
+        self._seen: list[Any] = []  # for what the graph was looked up
         self._compiled: Kernel | None = None
 
     def gather(self, params: list[Tensor]) -> Tensor:
@@ -49,7 +48,7 @@ class Slab(Group):
         p, g, u = self._flat(now)
         params = [now.params[i] for i in self.who]
         heads, state = self.heads(now)
-        kernel = self._kernel(heads, state)
+        kernel = self._kernel(heads, state, p, g, u, now.context.loss)
         if kernel is not None:
             new, d = kernel(heads, self.own.unflatten(state), state, p, g, u, now.context.loss)
             writes = self._pending(state, new, p) if d is not None else []
@@ -63,18 +62,18 @@ class Slab(Group):
                 now.us[i] = piece
         return writes + self.counts(heads, new)
 
-    def _kernel(self, heads: list[Head], state: list[Tensor]) -> Kernel | None:
+    def _kernel(self, heads: list[Head], state: list[Tensor], *given: Any) -> Kernel | None:
         """The compiled graph of these modules, if there is to be one."""
         if self.kernels is None or self.size < 2 or not heads:
             return None
-        here = [h.link for h in heads]
+        here: list[Any] = [*(h.link for h in heads), getattr(given[-1], "dtype", type(given[-1]))]
         if len(here) == len(self._seen) and all(map(operator.is_, here, self._seen)):
             return self._compiled
         self._seen, self._compiled = here, None
         if Kernel.suits(heads, self.own.unflatten(state)):
-            key = Kernel.key(heads, self.run.last)
+            key = Kernel.key(heads, self.run.last, *given)
             if key not in self.kernels:
-                self.kernels[key] = Kernel(heads, self.own_shared, self.run.last)
+                self.kernels[key] = Kernel(heads, self.own_shared, self.run.last, given[0].device)
             self._compiled = self.kernels[key]
         return self._compiled
 
