@@ -15,10 +15,11 @@ from torchzero.stateful.executor.group import Group, Now, Writes
 from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.executor.leafwise import Leafwise
 from torchzero.stateful.executor.program import Path, Place, Run, is_leaves, links
-from torchzero.stateful.executor.slab import Gathered, InPlace, Slab, copy_each, pieces
+from torchzero.stateful.executor.slab import Gathered, InPlace, Slab, copy_each, in_order, pieces
 from torchzero.stateful.executor.stack import STACK, Stack
 from torchzero.stateful.executor.subtraction import Subtraction
 from torchzero.stateful.settings import rebuild
+from torchzero.stateful.store import storage
 
 LARGE = 2**16  # from this many elements on a parameter is evaluated where it lies
 
@@ -52,6 +53,7 @@ class Plan:
         self._modules = dict(links(chain))
         self._names = names
         self._counters: dict[Any, Tensor] = {}
+        self._taken: set[int] = set()  # memory in which a slab keeps state where it was
         self._kernels = kernels
         self.steps: list[Group | Leafwise] = []
         for run in program:
@@ -164,7 +166,7 @@ class Plan:
         self, run: Run, where: list[Any], who: list[int], params: list[Tensor], counts: Sequence[bool], kind: type[Slab]
     ) -> Slab:
         mine = [params[i] for i in who]
-        slab = kind(run, who, mine, *self._placed(where, who, counts, lambda column: _place(column, mine, kind)))
+        slab = kind(run, who, mine, *self._placed(where, who, counts, lambda column: self._place(column, mine, kind)))
         slab.kernels = self._kernels
         return slab
 
@@ -220,24 +222,27 @@ class Plan:
         return tensors, shared, optree.tree_structure(spec.unflatten(bare))
 
 
+    def _place(self, column: list[Tensor], params: list[Tensor], kind: type[Slab]) -> tuple[Tensor, list[Tensor]]:
+        """One slot of the parameters as a flat tensor (*lead, N), and its views in the parameters' shapes."""
+        like, p = column[0], params[0]
+        lead = like.shape[: like.ndim - p.ndim]
+        n = sum(x.numel() for x in params)
+        if kind is InPlace and like.stride() == p.stride() and storage(like) not in self._taken:
+            self._taken.add(storage(like))
+            return in_order(like), [like]  # which saves the memory of a copy
+        flat = torch.empty(*lead, n, dtype=like.dtype, device=like.device)
+        if kind is InPlace:  # in the order of the parameter's memory
+            views = [flat.as_strided((*lead, *p.shape), (*flat.stride()[:-1], *p.stride()))]
+        else:
+            views = pieces(flat, params)
+        copy_each(views, column)
+        return flat, views
+
+
 def _at(state: Any, path: Path) -> Any:
     for key in path:
         state = state[key]
     return state
-
-
-def _place(column: list[Tensor], params: list[Tensor], kind: type[Slab]) -> tuple[Tensor, list[Tensor]]:
-    """One slot of the parameters as a flat tensor (*lead, N), and its views in the parameters' shapes."""
-    like = column[0]
-    lead = like.shape[: like.ndim - params[0].ndim]
-    flat = torch.empty(*lead, sum(p.numel() for p in params), dtype=like.dtype, device=like.device)
-    if kind is InPlace:  # in the order of the parameter's memory
-        p = params[0]
-        views = [flat.as_strided((*lead, *p.shape), (*flat.stride()[:-1], *p.stride()))]
-    else:
-        views = pieces(flat, params)
-    copy_each(views, column)
-    return flat, views
 
 
 # ---------------------------------------------------------------------- forms and settings
