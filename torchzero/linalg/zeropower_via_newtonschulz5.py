@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from torchzero.core.safe import safe_norm
+from torchzero.linalg.addmm import addmm
 
 Quintic = tuple[float, float, float]  # a, b, c of aX + bXXᵀX + c(XXᵀ)²X
 
@@ -24,11 +25,11 @@ TUNED: tuple[Quintic, ...] = (
 def iterate(X: Tensor, coeffs: Sequence[Quintic]) -> Tensor:
     """Apply the polynomials one after the other to the singular values of X (..., m, n)."""
     wide = X.shape[-2] <= X.shape[-1]
-    X = X if wide else X.mT
     for a, b, c in coeffs:
-        gram = X @ X.mT  # the smaller of the two Gram matrices
-        X = a * X + (b * gram + c * (gram @ gram)) @ X
-    return X if wide else X.mT
+        gram = X @ X.mT if wide else X.mT @ X  # the smaller of the two Gram matrices
+        P = addmm(gram, gram, gram, b, c)
+        X = addmm(X, P, X, a) if wide else addmm(X, X, P, a)
+    return X
 
 
 def zeropower_via_newtonschulz5(G: Tensor, coeffs: Sequence[Quintic] = TUNED, eps: float = 1e-7) -> Tensor:
