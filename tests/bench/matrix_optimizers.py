@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import torch
 from pytorch_optimizer import SOAP, ScalableShampoo, Shampoo
-from torch import Tensor
 
 import torchzero as tz
 from tests.bench.paired import interleaved, table

@@ -42,10 +42,10 @@ class Muon(Partition):
     >>> import torch, torchzero as tz
     >>> opt = tz.Chain(tz.m.Muon(method="svd"), tz.m.LR(0.5))
     >>> params = {"w": torch.zeros(2, 2), "b": torch.zeros(2)}
-    >>> grad = {"w": torch.tensor([[0.0, 3.0], [-2.0, 0.0]]), "b": torch.ones(2)}
+    >>> grad = {"w": torch.tensor([[3.0, 4.0], [-4.0, 3.0]]), "b": torch.ones(2)}
     >>> opt(params, opt.init(params), grad=grad)[0]["w"].round(decimals=4)
-    tensor([[ 0.0000, -0.5000],
-            [ 0.5000,  0.0000]])
+    tensor([[-0.3000, -0.4000],
+            [ 0.4000, -0.3000]])
 
     Reference: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; Liu et al. 2025,
     https://arxiv.org/abs/2502.16982
