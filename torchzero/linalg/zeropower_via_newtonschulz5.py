@@ -56,7 +56,8 @@ class _Iterate(torch.autograd.Function):
         """Nothing to keep: this is for what is not differentiated."""
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], X: Tensor, coeffs: Sequence[Quintic]) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
+        X, coeffs = args
         return iterate(X.movedim(in_dims[0], 0), coeffs), 0
 
 
