@@ -77,7 +77,7 @@ def soap() -> dict[str, Step]:
         merge_dims=False,
         precondition_1d=True,
     )
-    made = {"pytorch_optimizer.SOAP": theirs.step}
+    made: dict[str, Step] = {"pytorch_optimizer.SOAP": theirs.step}
     for loop in (False, True):
         made["SOAP, LR" + ", loop" * loop] = ours(shapes, tz.m.SOAP(0.95, 0.95, 0.95, **same), tz.m.LR(1e-3), loop=loop)
     return {name: period(step) for name, step in made.items()}
@@ -86,7 +86,7 @@ def soap() -> dict[str, Step]:
 def shampoo() -> dict[str, Step]:
     """Shampoo with the same period and dimensions: sums next to Shampoo, means next to ScalableShampoo."""
     shapes = network(256)
-    made = {
+    made: dict[str, Step] = {
         "pytorch_optimizer.Shampoo": Shampoo(parameters(shapes), 1e-3, preconditioning_compute_steps=PERIOD).step,
         "pytorch_optimizer.ScalableShampoo": ScalableShampoo(
             parameters(shapes),
