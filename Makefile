@@ -60,6 +60,7 @@ types: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench.step_overhead
+	$(BIN)/python -m tests.bench.matrix_optimizers
 	$(BIN)/python -m tests.bench.batched_against_loop
 	$(BIN)/python -m tests.bench.hypergradient_memory
 

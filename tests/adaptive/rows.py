@@ -1,5 +1,7 @@
 """Rows of the adaptive family."""
 
+import torch
+
 import torchzero as tz
 from tests.rows import Row
 
@@ -53,6 +55,7 @@ ROWS: dict[str, Row] = {
             lambda: tz.m.Orthogonalize(method="polar_express", dual_norm_correction=True),
             lambda: tz.m.Orthogonalize(method="qr"),
             lambda: tz.m.Orthogonalize(method="eigh"),
+            lambda: tz.m.Orthogonalize(method="ns5", dual_norm_correction=True, dtype=torch.float64),
         ),
     ),
     "RMSprop": Row(

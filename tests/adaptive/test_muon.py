@@ -64,3 +64,40 @@ def test_without_adjustment_the_singular_values_are_one() -> None:
         x, opt.init(x), grad=torch.randn(6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     )
     torch.testing.assert_close(torch.linalg.svdvals(new), torch.ones(2, dtype=torch.float64))
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch.optim.Muon came with torch 2.9")
+@pytest.mark.parametrize("shape", [(40, 24), (24, 40)])
+def test_in_half_precision_it_rounds_where_torch_does(shape: tuple[int, int]) -> None:
+    grad = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    theirs = torch.zeros(shape, requires_grad=True)
+    theirs.grad = grad.clone()
+    torch.optim.Muon([theirs], lr=1.0, weight_decay=0, momentum=0, nesterov=False).step()
+
+    def moved(opt: tz.Module, grad: torch.Tensor) -> torch.Tensor:
+        x = torch.zeros(shape)
+        return opt(x, opt.init(x), grad=grad)[0]
+
+    half, full = (tz.m.Muon(0.0, nesterov=False, dtype=dtype) for dtype in (torch.bfloat16, None))
+    distance = (moved(full, grad) - theirs).norm()
+    assert (moved(half, grad) - theirs).norm() < 0.2 * distance
+    stack = torch.func.vmap(lambda g: moved(half, g))(torch.stack([grad, -grad]))  # in one product
+    assert (stack[0] - theirs).norm() < 0.2 * distance
+    assert (stack[1] + theirs).norm() < 0.2 * distance
+
+
+def test_the_dtype_of_the_computation_is_not_that_of_the_result() -> None:
+    u = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    for method in ("newtonschulz", "ns5", "polar_express", "svd"):
+        opt = tz.m.Orthogonalize(method=method, dtype=torch.bfloat16)
+        d = -opt(torch.zeros(6, 4), opt.init(torch.zeros(6, 4)), grad=u)[0]
+        assert d.dtype == torch.float32
+        assert torch.equal(d, d.bfloat16().float()) == (method != "svd")  # decompositions take float32
+        torch.testing.assert_close(d, tz.linalg.orthogonalize(u, method), rtol=0, atol=0.1)
+
+
+def test_a_bad_dtype_is_named() -> None:
+    with pytest.raises(TypeError, match=r"Orthogonalize\(dtype='bfloat16'\): must be a floating point dtype"):
+        tz.m.Orthogonalize(dtype="bfloat16")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"Orthogonalize\(dtype=torch.int32\): must be a floating point dtype"):
+        tz.m.Muon(dtype=torch.int32)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import torchzero as tz
-from torchzero.adaptive.base import plan
+from torchzero.adaptive.base import gram, mode_product, plan
 
 
 def _run(opt: tz.Module, x: Any, grads: list[Any]) -> list[Any]:
@@ -138,3 +138,28 @@ def test_a_stack_of_matrices_is_treated_one_by_one(channel_first: bool) -> None:
         for i in range(4):
             a, b = (u[..., i], out[..., i]) if channel_first else (u[i], out[i])
             torch.testing.assert_close(_run(one, torch.zeros_like(a), [a])[0], b)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2, 4), (4, 2)])
+def test_qr_is_of_the_matrix_from_inputs_to_outputs(shape: tuple[int, int]) -> None:
+    """Which favours some columns: the transpose of a square matrix has another factor."""
+    u, x = _draw(*shape, n=1)[0], torch.zeros(shape, dtype=torch.float64)
+    first, last = (_run(tz.m.Orthogonalize(method="qr", channel_first=c), x, [u])[0] for c in (True, False))
+    torch.testing.assert_close(first, tz.linalg.orthogonalize(u.mT, "qr").mT)
+    torch.testing.assert_close(last, tz.linalg.orthogonalize(u, "qr"))
+    assert torch.allclose(first, last) == (shape != (3, 3))
+
+
+def test_a_product_along_each_dimension_of_a_tensor() -> None:
+    x = _draw(2, 3, 4)[0]
+    A, B, C = _draw(2, 2)[0], _draw(3, 3)[0], _draw(4, 4)[0]
+    torch.testing.assert_close(mode_product(x, [A, B, C], [0, 1, 2]), torch.einsum("ijk,ia,jb,kc->abc", x, A, B, C))
+    torch.testing.assert_close(mode_product(x, [C, B], [2, 1]), torch.einsum("ijk,jb,kc->ibc", x, B, C))
+    torch.testing.assert_close(mode_product(x[0, 0], [C], [0]), x[0, 0] @ C)
+    for i, kept in enumerate(("iab,jab->ij", "aib,ajb->ij", "abi,abj->ij")):
+        torch.testing.assert_close(gram(x, i), torch.einsum(kept, x, x))
+    torch.testing.assert_close(gram(x[0, 0], 0), torch.outer(x[0, 0], x[0, 0]))
+    empty = torch.zeros(2, 0, 4, dtype=torch.float64)
+    assert mode_product(empty, [A, C], [0, 2]).shape == empty.shape
+    assert gram(empty, 0).equal(torch.zeros(2, 2, dtype=torch.float64))
+    assert mode_product(torch.zeros(0, 3, 4, dtype=torch.float64), [B], [1]).shape == (0, 3, 4)

@@ -45,6 +45,28 @@ def test_derivative_is_finite_at_zero_and_right_elsewhere(name: str) -> None:
     torch.testing.assert_close(torch.func.grad(lambda x: safe(x).sum())(away), expected)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch's, in forward mode
+@pytest.mark.parametrize("name", CASES)
+def test_derivative_is_finite_at_zero_in_and_around_vmap(name: str) -> None:
+    safe, _ = CASES[name]
+    stack = torch.stack([ZEROS, torch.zeros_like(ZEROS)])
+    expected = torch.stack([torch.func.grad(lambda x: safe(x).sum())(x) for x in stack])
+    assert torch.isfinite(expected).all()
+    inside = torch.vmap(torch.func.grad(lambda x: safe(x).sum()))
+    around = torch.func.grad(lambda x: torch.vmap(safe)(x).sum())
+    twice = torch.func.grad(lambda x: torch.vmap(torch.vmap(safe))(x).sum())
+    torch.testing.assert_close(inside(stack), expected)
+    torch.testing.assert_close(around(stack), expected)
+    torch.testing.assert_close(torch.vmap(inside)(stack[None])[0], expected)
+    torch.testing.assert_close(torch.vmap(around)(stack[None])[0], expected)
+    torch.testing.assert_close(twice(stack[None])[0], expected)
+    leaf = stack.clone().requires_grad_()
+    torch.testing.assert_close(torch.autograd.grad(torch.vmap(safe)(leaf).sum(), leaf)[0], expected)
+    tangent = torch.func.jvp(torch.vmap(safe), (stack,), (torch.ones_like(stack),))[1]
+    assert torch.isfinite(tangent).all()
+    assert torch.isfinite(torch.vmap(lambda x: torch.func.jvp(safe, (x,), (torch.ones_like(x),))[1])(stack)).all()
+
+
 def test_root_of_a_negative_number_stays_nan() -> None:
     assert safe_sqrt(torch.tensor(-1.0)).isnan()
     assert torch.vmap(safe_sqrt)(torch.tensor([-1.0])).isnan()

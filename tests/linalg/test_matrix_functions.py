@@ -1,5 +1,6 @@
 """Functions of matrices: their values, their derivatives, and both where matrices degenerate."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +22,7 @@ from torchzero.linalg import (
     zeropower_via_svd,
 )
 from torchzero.linalg.orthogonalize_matrices import METHODS
+from torchzero.linalg.zeropower_via_newtonschulz5 import JORDAN, iterate
 
 POLAR: dict[str, Callable[[Tensor], Tensor]] = {
     "msign": msign,
@@ -182,3 +184,23 @@ def test_what_is_not_finite_becomes_nan_and_spares_its_neighbours() -> None:
     for f in functions:
         assert bool(torch.isnan(f(A)[0]).all())
         assert bool(torch.isfinite(f(A)[1]).all())
+
+
+@pytest.mark.parametrize("f", [zeropower_via_newtonschulz5, msign])
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4)])
+def test_newton_schulz_over_batches_is_a_loop(f: Callable[[Tensor], Tensor], shape: tuple[int, int]) -> None:
+    A = draw(2, 3, *shape)
+    expected = torch.stack([torch.stack([f(x) for x in row]) for row in A])
+    close = functools.partial(torch.testing.assert_close, rtol=1e-9, atol=1e-9)
+    close(f(A), expected)
+    close(torch.vmap(torch.vmap(f))(A), expected)
+    close(torch.vmap(f, 2, 1)(A.movedim(0, 2)), expected.movedim(0, 1))
+    once = functools.partial(iterate, coeffs=JORDAN)
+    close(torch.vmap(once, 2, 1)(A.movedim(0, 2) / 10), once(A / 10).movedim(0, 1))
+    slope = torch.func.grad(lambda x: f(x).sin().sum())
+    expected = torch.stack([torch.stack([slope(x) for x in row]) for row in A])
+    close(slope(A), expected)
+    close(torch.vmap(torch.vmap(slope))(A), expected)
+    close(torch.func.grad(lambda A: torch.vmap(f, 2)(A).sin().sum())(A.movedim(0, 2)).movedim(2, 0), expected)
+    leaf = A.clone().requires_grad_()
+    close(torch.autograd.grad(torch.vmap(f)(leaf).sin().sum(), leaf)[0], expected)

@@ -60,12 +60,16 @@ def plan(shape: tuple[int, ...], merge_small: bool, max_dim: int, precondition_1
 
 def gram(x: Tensor, dim: int) -> Tensor:
     """The products of all slices along `dim`: (n, n)."""
-    rows = x.movedim(dim, 0).reshape(x.shape[dim], -1)
+    n = x.shape[dim]
+    rows = x.reshape(-1, n).mT if dim == x.ndim - 1 else x.movedim(dim, 0).reshape(n, -1)  # (n, all the others)
     return rows @ rows.mT
 
 
 def mode_product(x: Tensor, matrices: Sequence[Tensor], dims: Sequence[int]) -> Tensor:
     """Multiply `x` along each of `dims` by its matrix: the entries along that dimension, as a row, times the matrix."""
     for matrix, dim in zip(matrices, dims, strict=True):
-        x = (x.movedim(dim, -1) @ matrix).movedim(-1, dim)
+        if dim == x.ndim - 1:
+            x = x @ matrix
+        else:
+            x = (matrix.mT @ x.flatten(dim + 1)).reshape(x.shape)
     return x

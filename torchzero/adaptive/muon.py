@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import torch
+
 from torchzero.adaptive.adam import Adam
 from torchzero.adaptive.muon_adjust_lr import MuonAdjustLR
 from torchzero.adaptive.orthogonalize import Orthogonalize
@@ -26,11 +28,13 @@ class Muon(Partition):
     Args:
         momentum: μ in [0, 1).
         nesterov: look ahead.
-        method: how to orthogonalise, see Orthogonalize; "ns5" is what the authors do, here in the dtype of the update.
+        method: how to orthogonalise, see Orthogonalize; "ns5" is what the authors do.
         adjust_lr: "original" for √max(1, m/n), "match_rms_adamw" for 0.2√max(m, n), None for 1.
         matrices: which parameters are treated so: a filter as in Partition. By default those with two dimensions;
             embeddings and the output layer are better left out, by name.
         fallback: module or sequence of modules for the others; Adam by default.
+        dtype: of the orthogonalisation; None for that of the update, torch.bfloat16 for the authors' precision and
+            speed.
 
     Raises:
         ValueError: for a number outside its range or an unknown method or adjustment.
@@ -38,10 +42,10 @@ class Muon(Partition):
     >>> import torch, torchzero as tz
     >>> opt = tz.Chain(tz.m.Muon(method="svd"), tz.m.LR(0.5))
     >>> params = {"w": torch.zeros(2, 2), "b": torch.zeros(2)}
-    >>> grad = {"w": torch.tensor([[0.0, 3.0], [-2.0, 0.0]]), "b": torch.ones(2)}
+    >>> grad = {"w": torch.tensor([[3.0, 4.0], [-4.0, 3.0]]), "b": torch.ones(2)}
     >>> opt(params, opt.init(params), grad=grad)[0]["w"].round(decimals=4)
-    tensor([[ 0.0000, -0.5000],
-            [ 0.5000,  0.0000]])
+    tensor([[-0.3000, -0.4000],
+            [ 0.4000, -0.3000]])
 
     Reference: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; Liu et al. 2025,
     https://arxiv.org/abs/2502.16982
@@ -55,11 +59,12 @@ class Muon(Partition):
         adjust_lr: Literal["original", "match_rms_adamw"] | None = "original",
         matrices: Filter | None = None,
         fallback: Chainable | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         start = NAG(momentum) if nesterov else HeavyBall(momentum)
         adjust = [] if adjust_lr is None else [MuonAdjustLR(mode=adjust_lr)]
         wanted = (lambda x: x.ndim == 2) if matrices is None else matrices
         super().__init__(
-            {"matrices": (wanted, Chain(start, Orthogonalize(method=method), *adjust))},
+            {"matrices": (wanted, Chain(start, Orthogonalize(method=method, dtype=dtype), *adjust))},
             rest=Adam() if fallback is None else fallback,
         )

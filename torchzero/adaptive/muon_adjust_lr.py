@@ -45,4 +45,5 @@ class MuonAdjustLR(TensorwiseTransform):
             return u
         m, n = matrix_sides(u, self.channel_first)
         factor = math.sqrt(max(1, m / n)) if self.mode == "original" else 0.2 * math.sqrt(max(m, n))
-        return factor * self.alpha * u
+        factor = factor * self.alpha
+        return u if isinstance(factor, float) and factor == 1 else factor * u

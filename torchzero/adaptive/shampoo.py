@@ -7,7 +7,7 @@ from torch import Tensor
 
 from torchzero.adaptive.base import Plan, at_least_single, gram, mode_product, plan
 from torchzero.core import tree
-from torchzero.core.averages import bias
+from torchzero.core.averages import bias, ema
 from torchzero.core.control import cond
 from torchzero.core.hyper import Hyper, child, integer, nonnegative, number, positive, static, within
 from torchzero.core.module import Module
@@ -96,7 +96,7 @@ class Shampoo(TensorwiseTransform):
         return ShampooScalars((t - 1) % self.precond_freq == 0, debias)
 
     def _absorb(self, mean: Tensor, x: Tensor) -> Tensor:
-        return tree.cast(mean + x if self.beta is None else self.beta * mean + (1 - self.beta) * x, mean)
+        return tree.cast(mean + x if self.beta is None else ema(mean, x, self.beta), mean)
 
     def update_tensor(self, state: ShampooState, u: Tensor, at: At) -> ShampooState:
         if isinstance(state.s, Tensor):

@@ -33,7 +33,6 @@ class SOAPScalars(NamedTuple):
 
     first: Tensor  # bool: whether this is the first update, which only finds a basis
     due: Tensor  # bool: whether the basis is refreshed before this update
-    known: Tensor  # 0 in the first update, then 1
     factor: Tensor | float  # α√(1-β₂ᵏ)/(1-β₁ᵏ), k updates averaged
 
 
@@ -119,7 +118,7 @@ class SOAP(TensorwiseTransform):
     def scalars(self, t: Tensor) -> SOAPScalars:
         k = (t - 1).clamp_min(1)
         factor = self.alpha * bias(self.beta2, k).sqrt() / bias(self.beta1, k) if self.debias else self.alpha
-        return SOAPScalars(t <= 1, (t > 2) & ((t - 3) % self.precond_freq == 0), (t > 1).to(t.dtype), factor)
+        return SOAPScalars(t <= 1, (t > 2) & ((t - 3) % self.precond_freq == 0), factor)
 
     def update_nested(self, state: Nested, var: Var) -> Nested:
         assert self.inner is not None
@@ -130,22 +129,29 @@ class SOAP(TensorwiseTransform):
     def update_tensor(self, state: SOAPState, u: Tensor, at: At) -> SOAPState:
         raw, x = (u, u) if self.inner is None else (u[0], u[1])
         view = self._plan(raw)
-        raw, x = view.view(raw), view.view(x)
+        raw, x = (view.view(raw),) * 2 if x is raw else (view.view(raw), view.view(x))
         state = cond(at.scalars.due, self._refresh, lambda state, dims: state, state, view.dims) if view.dims else state
-        known, Q, dims = at.scalars.known, state.Q, view.dims
-        work = raw.to(state.G[0].dtype) if dims else raw
-        square = mode_product(work, Q, dims)
-        x = mode_product(x.to(work.dtype), Q, dims) if self.proj_exp_avg else x
-        m = known * ema(state.m, tree.cast(x, state.m), self.beta1)
-        v = known * ema_square(state.v, tree.cast(square, state.v), self.beta2)
-        G = tuple(self._absorb(G, gram(work, i)) for G, i in zip(state.G, dims, strict=True))
-        if dims:
-            Q = cond(at.scalars.first, lambda: tuple(safe_eigh(_settled(x, raw))[1].flip(-1) for x in G), lambda: Q)
-        return SOAPState(state.t, tree.cast(m, state.m), tree.cast(v, state.v), G, Q)
+        work = raw.to(state.G[0].dtype) if view.dims else raw
+        G = tuple(self._absorb(G, gram(work, i)) for G, i in zip(state.G, view.dims, strict=True))
+
+        def bases() -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+            return state.m, state.v, tuple(safe_eigh(_settled(x, raw))[1].flip(-1) for x in G)
+
+        def averages() -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+            square = mode_product(work, state.Q, view.dims)
+            mean = x
+            if self.proj_exp_avg:
+                mean = square if x is raw else mode_product(x.to(work.dtype), state.Q, view.dims)
+            m = ema(state.m, tree.cast(mean, state.m), self.beta1)
+            v = ema_square(state.v, tree.cast(square, state.v), self.beta2)
+            return tree.cast(m, state.m), tree.cast(v, state.v), state.Q
+
+        m, v, Q = cond(at.scalars.first, bases, averages)
+        return SOAPState(state.t, m, v, G, Q)
 
     def _absorb(self, G: Tensor, x: Tensor) -> Tensor:
         beta = self.shampoo_beta
-        return tree.cast(G + x if beta is None else beta * G + (1 - beta) * x, G)
+        return tree.cast(G + x if beta is None else ema(G, x, beta), G)
 
     def _refresh(self, state: SOAPState, dims: tuple[int, ...]) -> SOAPState:
         """One step of orthogonal iteration, with the averages carried along."""
@@ -153,8 +159,8 @@ class SOAP(TensorwiseTransform):
         for G, Q, i in zip(state.G, state.Q, dims, strict=True):
             product = _settled(G, m) @ Q
             order = (Q * product).sum(-2).argsort(descending=True, stable=True)
-            v = v.movedim(i, -1)[..., order].movedim(-1, i)
-            made.append(safe_qr(product[:, order]))
+            v = v.index_select(i, order)
+            made.append(safe_qr(product.index_select(1, order)))
         if self.proj_exp_avg:
             turn = [old.mT @ new for old, new in zip(state.Q, made, strict=True)]
             m = tree.cast(mode_product(m.to(state.Q[0].dtype), turn, dims), m)
@@ -162,8 +168,12 @@ class SOAP(TensorwiseTransform):
 
     def apply_tensor(self, state: SOAPState, u: Tensor, at: At) -> Tensor:
         view = self._plan(u)
-        m = state.m.to(state.Q[0].dtype) if view.dims else state.m
-        m = m if self.proj_exp_avg else mode_product(m, state.Q, view.dims)
-        d = at.scalars.factor * m / (safe_sqrt(state.v) + self.eps)
-        d = mode_product(d.to(m.dtype), [Q.mT for Q in state.Q], view.dims)
-        return torch.where(at.scalars.first, u.clamp(-0.1, 0.1), tree.cast(view.unview(d, u.shape), u))
+
+        def direction() -> Tensor:
+            m = state.m.to(state.Q[0].dtype) if view.dims else state.m
+            m = m if self.proj_exp_avg else mode_product(m, state.Q, view.dims)
+            d = at.scalars.factor * m / (safe_sqrt(state.v) + self.eps)
+            d = mode_product(d.to(m.dtype), [Q.mT for Q in state.Q], view.dims)
+            return tree.cast(view.unview(d, u.shape), u)
+
+        return cond(at.scalars.first, lambda: u.clamp(-0.1, 0.1), direction)

@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+_functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+
 
 def differentiated(x: Tensor) -> bool:
     """Whether a derivative may be taken through `x`; where not, the guards below would cost time for nothing."""
     if torch.compiler.is_compiling():  # where nothing can be asked of a tensor
         return torch.is_grad_enabled() or forward_ad._current_level >= 0
-    return (
-        x.requires_grad
-        or torch._C._functorch.is_functorch_wrapped_tensor(x)  # pyright: ignore[reportAttributeAccessIssue]
-        or forward_ad._current_level >= 0
-    )
+    while _functorch.is_batchedtensor(x):  # vmap alone takes no derivative
+        x = _functorch.get_unwrapped(x)
+    return x.requires_grad or _functorch.is_functorch_wrapped_tensor(x) or forward_ad._current_level >= 0
 
 
 def safe_sqrt(x: Tensor) -> Tensor:

@@ -29,15 +29,17 @@ def safe_qr(A: Tensor) -> Tensor:
     https://doi.org/10.1080/10556788.2011.610454
     """
     fixed, bad = repair(A.detach())
-    Q, R = torch.linalg.qr(fixed)
-    diagonal = R.diagonal(dim1=-2, dim2=-1)  # (..., n)
+    # what torch.linalg.qr does, but R is seldom needed
+    reflections, tau = torch.geqrf(fixed)
+    Q = torch.linalg.householder_product(reflections, tau)
+    diagonal = reflections.diagonal(dim1=-2, dim2=-1)  # (..., n), of R
     sign = torch.where(diagonal < 0, -1.0, 1.0).to(A.dtype)
     Q = (Q * sign.unsqueeze(-2)).masked_fill(bad, float("nan"))
     if not differentiated(A):
         return Q
     size = diagonal.abs()
     floor = torch.finfo(A.dtype).eps * max(A.shape[-2:]) * size.amax(-1, keepdim=True)
-    R = sign.unsqueeze(-1) * R + torch.diag_embed((size <= floor).to(A.dtype))
+    R = sign.unsqueeze(-1) * reflections[..., : A.shape[-1], :].triu() + torch.diag_embed((size <= floor).to(A.dtype))
     X = torch.linalg.solve_triangular(R, A - A.detach(), upper=True, left=False)
     inside = Q.mT @ X
     lower = inside.tril(-1)

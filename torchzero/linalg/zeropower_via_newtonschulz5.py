@@ -1,10 +1,13 @@
 """Orthogonalisation by a few odd quintic polynomials: nothing but matrix products."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from torchzero.core.safe import safe_norm
+from torchzero.core.control import is_batched
+from torchzero.core.safe import differentiated, safe_norm
 
 Quintic = tuple[float, float, float]  # a, b, c of aX + bXXᵀX + c(XXᵀ)²X
 
@@ -21,14 +24,41 @@ TUNED: tuple[Quintic, ...] = (
 )
 
 
+def _addmm(X: Tensor, A: Tensor, B: Tensor, beta: float, alpha: float) -> Tensor:
+    """βX + αAB, added up while the product is written, and rounded once."""
+    if X.ndim == 2:
+        return torch.addmm(X, A, B, beta=beta, alpha=alpha)
+    X3, A3, B3 = (x.reshape(X.shape[:-2].numel(), *x.shape[-2:]) for x in (X, A, B))
+    return torch.baddbmm(X3, A3, B3, beta=beta, alpha=alpha).reshape(X.shape)
+
+
 def iterate(X: Tensor, coeffs: Sequence[Quintic]) -> Tensor:
     """Apply the polynomials one after the other to the singular values of X (..., m, n)."""
+    if not differentiated(X) and is_batched(X):
+        return _Iterate.apply(X, coeffs)
     wide = X.shape[-2] <= X.shape[-1]
-    X = X if wide else X.mT
     for a, b, c in coeffs:
-        gram = X @ X.mT  # the smaller of the two Gram matrices
-        X = a * X + (b * gram + c * (gram @ gram)) @ X
-    return X if wide else X.mT
+        gram = X @ X.mT if wide else X.mT @ X  # the smaller of the two Gram matrices
+        P = _addmm(gram, gram, gram, b, c)
+        X = _addmm(X, P, X, a, 1.0) if wide else _addmm(X, X, P, a, 1.0)
+    return X
+
+
+class _Iterate(torch.autograd.Function):
+    """The same for a batch: torch.vmap by itself takes addmm apart into products and sums, and rounds in between."""
+
+    @staticmethod
+    def forward(X: Tensor, coeffs: Sequence[Quintic]) -> Tensor:
+        return iterate(X, coeffs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Nothing to keep: this is for what is not differentiated."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
+        X, coeffs = args
+        return iterate(X.movedim(in_dims[0], 0), coeffs), 0
 
 
 def zeropower_via_newtonschulz5(G: Tensor, coeffs: Sequence[Quintic] = TUNED, eps: float = 1e-7) -> Tensor:
