@@ -16,7 +16,7 @@ from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.executor.leafwise import Leafwise
 from torchzero.stateful.executor.program import Path, Place, Run, is_leaves, links
 from torchzero.stateful.executor.slab import Gathered, InPlace, Slab, copy_each, in_order, pieces
-from torchzero.stateful.executor.stack import STACK, Stack
+from torchzero.stateful.executor.stack import Stack, many
 from torchzero.stateful.executor.subtraction import Subtraction
 from torchzero.stateful.settings import rebuild
 from torchzero.stateful.store import storage
@@ -148,7 +148,7 @@ class Plan:
             if run.kind == "elements":
                 made.append(self._slab(run, where, who, params, counts, InPlace if rest >= 0 else Gathered))
             else:
-                n = max(1, STACK // max(params[who[0]].numel(), 1))
+                n = many(params[who[0]])
                 made += [self._stack(run, where, who[k : k + n], counts) for k in range(0, len(who), n)]
         return made
 

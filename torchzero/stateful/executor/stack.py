@@ -11,6 +11,14 @@ from torchzero.stateful.executor.program import Run
 from torchzero.stateful.store import storage
 
 STACK = 2**24  # elements that are evaluated at a time
+ALONE = 2**16  # from this many elements on a tensor keeps a CPU busy by itself, and a copy of it would cost more
+
+
+def many(p: Tensor) -> int:
+    """How many tensors like this one are evaluated at a time."""
+    if p.device.type == "cpu" and p.numel() >= ALONE:
+        return 1
+    return max(1, STACK // max(p.numel(), 1))
 
 
 class Stack(Group):
