@@ -62,6 +62,8 @@ bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench.step_overhead
 	$(BIN)/python -m tests.bench.batched_against_loop
 	$(BIN)/python -m tests.bench.hypergradient_memory
+	$(BIN)/python -m tests.bench.lbfgs_overhead
+	$(BIN)/python -m tests.bench.ensembles
 	$(BIN)/python -m tests.bench.import_time
 
 doctest: $(VENV)/.test

@@ -6,15 +6,18 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+_functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+
 
 def differentiated(x: Tensor) -> bool:
     """Whether a derivative may be taken through `x`; where not, the guards below would cost time for nothing."""
-    return (
-        x.requires_grad
-        or torch.compiler.is_compiling()
-        or torch._C._functorch.is_functorch_wrapped_tensor(x)  # pyright: ignore[reportAttributeAccessIssue]
-        or forward_ad._current_level >= 0
-    )
+    if torch.compiler.is_compiling() or forward_ad._current_level >= 0:
+        return True
+    while _functorch.is_functorch_wrapped_tensor(x):
+        if not _functorch.is_batchedtensor(x):
+            return True
+        x = _functorch.get_unwrapped(x)
+    return x.requires_grad
 
 
 def safe_sqrt(x: Tensor) -> Tensor:

@@ -131,6 +131,15 @@ class VectorTransform(Transform):
         ]
         return tree.unflatten(spec, outs)
 
+    def step(self, state: Any, var: Var) -> tuple[Any, Var]:
+        if self.children() or not self._together:
+            return super().step(state, var)
+        me, look = self._single(), self._look(var.params, var)
+        u, unravel = tree.ravel(var.update)
+        state = tree.cast_like(me.update_vector(state, u, look), state)
+        out = unravel(me.apply_vector(state, u, look))
+        return state, var.replace(update=tree.cast_like(out, var.update))
+
     def operator(self, state: Any) -> Any:
         own = state.own if self.children() else state
         return self._single().operator_vector(own) if self._together else self.operator_blocks(own)

@@ -31,14 +31,14 @@ def two_loops(state: LimitedMemoryState, u: Tensor) -> Tensor:
     pairs = list(zip(state.S, state.Y, rho, strict=True))[m - k :]
     # New memory for every term costs more than the arithmetic. The copy is ours to write to, if nobody keeps a record.
     recorded = any(map(differentiated, (u, state.sy, *state.S, *state.Y)))
-    add = torch.addcmul if recorded else Tensor.addcmul_
+    add, divide = (torch.addcmul, torch.div) if recorded else (Tensor.addcmul_, Tensor.div_)
     d, a = u.clone(), []
     for s, y, r in reversed(pairs):
         a.append(r * (s @ d))
         d = add(d, y, a[-1], value=-1)
-    d = d / state.scale
+    d = divide(d, state.scale)
     for s, y, r in pairs:
-        d = add(d, s, a.pop() - r * (y @ d))
+        d = add(d, s, torch.addcmul(a.pop(), r, y @ d, value=-1))
     return d
 
 

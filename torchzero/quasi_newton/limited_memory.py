@@ -80,7 +80,9 @@ class LimitedMemory(VectorTransform):
             torch.zeros((), dtype=torch.int64, device=x.device),
             torch.zeros((), dtype=torch.bool, device=x.device),
         )
-        return LimitedMemoryState(none, no, none, x.new_ones(()), x, x, (x,) * m, (x,) * m, x.new_zeros(m))
+        # not one tensor many times: compiled code counts on what is the same to stay so
+        S, Y = (tuple(torch.zeros_like(x) for _ in range(m)) for _ in "SY")
+        return LimitedMemoryState(none, no, none, x.new_ones(()), x, x, S, Y, x.new_zeros(m))
 
     def _damped(self, state: LimitedMemoryState, s: Tensor, y: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         if self.damping is None:
