@@ -5,6 +5,7 @@ jax.jit, both vmapped, in this process, interleaved, and bound to as many CPUs a
 thread for each CPU that it may use. Eager: vmapped, next to a loop over the networks.
 """
 
+import itertools
 import os
 import statistics
 import sys
@@ -27,13 +28,13 @@ class Ensemble:
 
     def __init__(self, networks: int, widths: tuple[int, ...], batch: int) -> None:
         g = torch.Generator().manual_seed(0)
-        layers = zip(widths, widths[1:], strict=False)
-        self.params: Params = [
+        layers = itertools.pairwise(widths)
+        self.params: Any = [
             (torch.randn(networks, n, m, generator=g) / n**0.5, torch.zeros(networks, m)) for n, m in layers
         ]
         self.x = torch.randn(networks, batch, widths[0], generator=g)
         self.y = torch.randint(widths[-1], (networks, batch), generator=g)
-        self.state = torch.vmap(OPT.init)(self.params)
+        self.state: Any = torch.vmap(OPT.init)(self.params)
 
 
 def loss(params: Params, x: Tensor, y: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ def step(params: Params, state: Any, x: Tensor, y: Tensor) -> tuple[Params, Any]
     return OPT(params, state, grad=torch.func.grad(loss)(params, x, y))
 
 
-def stepper(ensemble: Ensemble, take: Callable[..., tuple[Params, Any]]) -> Step:
+def stepper(ensemble: Ensemble, take: Callable[..., tuple[Any, Any]]) -> Step:
     """Steps from each point to the next."""
     at = [ensemble.params, ensemble.state]
 
@@ -60,9 +61,9 @@ def stepper(ensemble: Ensemble, take: Callable[..., tuple[Params, Any]]) -> Step
     return run
 
 
-def looped(params: Params, state: Any, x: Tensor, y: Tensor) -> tuple[Params, Any]:
+def looped(params: list[Params], state: list[Any], x: Tensor, y: Tensor) -> tuple[list[Params], list[Any]]:
     """The step for one network after the other; parameters and states are lists."""
-    done = [step(p, s, *data) for p, s, *data in zip(params, state, x, y, strict=True)]
+    done = [step(*one) for one in zip(params, state, x, y, strict=True)]
     return [p for p, _ in done], [s for _, s in done]
 
 

@@ -56,7 +56,7 @@ class Contender:
 
     def __call__(self) -> None:
         self.objective.seconds, self.objective.calls = 0.0, 0
-        self.opt.step(self.objective.closure)  # pyright: ignore[reportArgumentType]
+        self.opt.step(self.objective.closure)  # pyright: ignore[reportCallIssue, reportArgumentType]
         self.inside.append(self.objective.seconds)
         self.calls.append(self.objective.calls)
 

@@ -227,7 +227,7 @@ def _count(mes: Any, ts: list[Tensor], advance: bool) -> tuple[list[Tensor], lis
 
 
 def _computed(scalars: Any) -> Any:
-    """The same; while compiling, side by side in one tensor, or the kernel takes their powers anew for every element."""
+    """The same; while compiling, side by side in one tensor: else a kernel computes them anew for every element."""
     if not torch.compiler.is_compiling():
         return scalars
     values, spec = tree.flatten(scalars)

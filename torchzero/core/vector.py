@@ -114,9 +114,7 @@ class VectorTransform(Transform):
         us, spec = tree.flatten(u)
         each = self._each(u, len(us))
         rows = zip(each, spec.flatten_up_to(state), us, spec.flatten_up_to(var.params), strict=True)
-        return tree.unflatten(
-            spec, [me.update_vector(s, x.reshape(-1), self._look(p, var)) for me, s, x, p in rows]
-        )
+        return tree.unflatten(spec, [me.update_vector(s, x.reshape(-1), self._look(p, var)) for me, s, x, p in rows])
 
     def apply_tree(self, state: Any, u: Tree, var: Var) -> Tree:
         if self._together:
@@ -126,9 +124,7 @@ class VectorTransform(Transform):
         us, spec = tree.flatten(u)
         each = self._each(u, len(us))
         rows = zip(each, spec.flatten_up_to(state), us, spec.flatten_up_to(var.params), strict=True)
-        outs = [
-            me.apply_vector(s, x.reshape(-1), self._look(p, var)).reshape(x.shape) for me, s, x, p in rows
-        ]
+        outs = [me.apply_vector(s, x.reshape(-1), self._look(p, var)).reshape(x.shape) for me, s, x, p in rows]
         return tree.unflatten(spec, outs)
 
     def step(self, state: Any, var: Var) -> tuple[Any, Var]:

@@ -14,7 +14,6 @@ from torchzero.linalg.operators import CompactLBFGS
 from torchzero.quasi_newton.base import above
 from torchzero.quasi_newton.limited_memory import LimitedMemory, LimitedMemoryState
 
-
 LONG = 2**13  # elements; to gather shorter vectors into a matrix takes less time than to go through them one by one
 
 
@@ -48,8 +47,8 @@ class LBFGS(LimitedMemory):
     $$ s = θ_t - θ_{t-1},\quad y = u_t - u_{t-1},\quad
        d_t = \mathrm{BFGS}\Bigl(\frac{s^Ty}{y^Ty}I;\ (s_{k-m+1}, y_{k-m+1}), …, (s_k, y_k)\Bigr)\,u_t $$
 
-    computed from the inner products of the pairs, or by two loops over them where they are long. A pair is kept if sᵀy > `sy_tol`. Steps shorter than `ptol`, and
-    those with a y smaller than `gtol`, add up until their sum is not.
+    computed from the inner products of the pairs, or by two loops over them where they are long. A pair is kept if
+    sᵀy > `sy_tol`. Steps shorter than `ptol`, and those with a y smaller than `gtol`, add up until their sum is not.
 
     Args:
         history_size: m, whole and ≥ 1.
