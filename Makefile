@@ -60,9 +60,14 @@ types: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench.step_overhead
+	$(BIN)/python -m tests.bench.step_memory
+	$(BIN)/python -m tests.bench.compile_time
 	$(BIN)/python -m tests.bench.matrix_optimizers
 	$(BIN)/python -m tests.bench.batched_against_loop
 	$(BIN)/python -m tests.bench.hypergradient_memory
+	$(BIN)/python -m tests.bench.lbfgs_overhead
+	$(BIN)/python -m tests.bench.ensembles
+	$(BIN)/python -m tests.bench.import_time
 
 doctest: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) -q --doctest-modules torchzero

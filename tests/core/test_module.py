@@ -12,6 +12,7 @@ import torch.utils._pytree as torch_pytree
 from torch import Tensor
 
 import torchzero as tz
+from tests.registry import entries
 from torchzero.core.hyper import Hyper, child, children, number, positive, static
 
 
@@ -61,6 +62,18 @@ def test_is_frozen() -> None:
         opt.by = 3.0  # pyright: ignore[reportAttributeAccessIssue]
     changed = opt.evolve(by=3.0)
     assert (opt.by, changed.by, type(changed)) == (2.0, 3.0, Scaled)
+
+
+@pytest.mark.parametrize("name", sorted(entries()))
+def test_every_module_is_frozen(name: str) -> None:
+    made = entries()[name].row.make()
+    for module in (made, copy.copy(made), made.evolve(), tz.tree.map(lambda x: x, made)):
+        fields = dataclasses.fields(module)  # pyright: ignore[reportArgumentType]
+        for field in [*(f.name for f in fields), "_param_groups", "something_else"]:
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(module, field, None)
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                delattr(module, field)
 
 
 def test_step_is_update_then_apply() -> None:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import torchzero as tz
+from torchzero.quasi_newton import lbfgs
+from torchzero.quasi_newton.lbfgs import LONG
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -61,9 +63,52 @@ def test_the_direction_is_that_of_the_operator(make) -> None:
 
 def test_products_of_the_pairs_are_those_of_the_rows() -> None:
     state, _ = run(tz.m.LBFGS(history_size=3), *trajectory(1, steps=7))
-    torch.testing.assert_close(state.SS, state.S @ state.S.mT)
-    torch.testing.assert_close(state.SY, state.S @ state.Y.mT)
-    torch.testing.assert_close(state.YY, state.Y @ state.Y.mT)
+    torch.testing.assert_close(state.sy, torch.stack([s @ y for s, y in zip(state.S, state.Y, strict=True)]))
+
+
+def quadratic_run(opt: tz.Module, n: int, steps: int) -> tuple[Any, Tensor, Tensor]:
+    """Steps along a quadratic with n curvatures: the state, and the last gradient and direction."""
+    g = torch.Generator().manual_seed(0)
+    a, x = 0.1 + torch.rand(n, generator=g, dtype=torch.float64), torch.randn(n, generator=g, dtype=torch.float64)
+    state, d = opt.init(x), x
+    for _ in range(steps):
+        state, var = opt.step(state, tz.Var(x, grad=a * x))
+        d, x = var.update, x - 0.5 * var.update
+    return state, a * (x + 0.5 * d), d
+
+
+@pytest.mark.parametrize("steps", [1, 3, 9])
+def test_long_vectors_take_the_direction_of_the_operator(steps: int) -> None:
+    opt = tz.m.LBFGS(history_size=4, scale_first=False)
+    state, g, d = quadratic_run(opt, LONG, steps)
+    assert state.kept == min(steps - 1, 4)
+    torch.testing.assert_close(d, opt.operator(state).solve(g), rtol=1e-9, atol=1e-12)
+
+
+def test_long_vectors_are_vmapped_and_differentiated_like_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    g = torch.Generator().manual_seed(1)
+    a, starts = 0.5 + torch.rand(3, 6, generator=g).double(), torch.randn(3, 6, generator=g).double()
+    opt = tz.Chain(tz.m.LBFGS(history_size=2), tz.m.LR(0.3))
+
+    def end(x: Tensor, a: Tensor) -> Tensor:
+        state = opt.init(x)
+        for _ in range(6):
+            x, state = opt(x, state, grad=a * x + x**3)
+        return (x * x).sum()
+
+    short = torch.vmap(torch.func.grad_and_value(end))(starts, a)
+    monkeypatch.setattr(lbfgs, "LONG", 0)
+    torch.testing.assert_close(torch.vmap(torch.func.grad_and_value(end))(starts, a), short)
+    alone = [torch.func.grad_and_value(end)(x, b) for x, b in zip(starts, a, strict=True)]
+    torch.testing.assert_close(torch.stack([v for _, v in alone]), short[1])
+
+
+def test_a_long_direction_is_written_to_no_input() -> None:
+    state, g, _ = quadratic_run(tz.m.LBFGS(history_size=3), LONG, 5)
+    inputs = [g, *state.S, *state.Y]
+    before = [(x._version, x.clone()) for x in inputs]
+    lbfgs.two_loops(state, g)
+    assert all(x._version == k and torch.equal(x, y) for x, (k, y) in zip(inputs, before, strict=True))
 
 
 def test_steps_too_short_to_tell_add_up() -> None:

@@ -32,6 +32,13 @@ def concrete(flag: Tensor | bool) -> bool | None:
     return bool(torch.func.debug_unwrap(flag, recurse=True))
 
 
+def at_most(count: Tensor, limit: int) -> int:
+    """The count as a Python number where one exists; where it is batched or traced, `limit`, which it never exceeds."""
+    if torch.compiler.is_compiling() or is_batched(count):
+        return limit
+    return int(torch.func.debug_unwrap(count, recurse=True))
+
+
 class _Lanes(threading.local):
     """Which lanes of a batch the loops and branches around us are run for; all of them where there is no mask."""
 

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import optree
 import torch
@@ -146,8 +146,9 @@ class Module:
         for name in _RESOLVED:
             if name in cls.__dict__:
                 setattr(cls, name, _resolve_in(cls.__dict__[name]))
-        # init=False: the constructor is inherited
-        dataclasses.dataclass(frozen=True, repr=False, eq=False, init=init)(cls)
+        # init=False: the constructor is inherited. frozen=True would compile two more methods for each class, which is
+        # a third of the time that the library takes to import: __setattr__ and __delattr__ below do for all.
+        dataclasses.dataclass(repr=False, eq=False, init=init)(cls)
         fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
         cls._hyper_names = tuple(
             f.name for f in fields if f.metadata.get("kind") == "hyper" or f.metadata.get("operand", False)
@@ -164,6 +165,7 @@ class Module:
         owner = type(self).__name__
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
             value, meta = getattr(self, field.name), field.metadata
+            self.__dict__.setdefault(field.name, value)  # a default that the constructor left to the class
             kind = meta.get("kind")
             if kind == "hyper":
                 hyper.check_hyper(owner, field.name, value, meta["range"], meta["optional"])
@@ -176,6 +178,17 @@ class Module:
             elif kind == "children":
                 made = [as_child(v, owner, f"{field.name}[{i}]", meta["operand"]) for i, v in enumerate(value or ())]
                 self._write(field.name, tuple(made))
+
+    if not TYPE_CHECKING:  # to a type checker it is the decorator that says so
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Write a field once, in the constructor."""
+            if name in self.__dict__ or all(f.name != name for f in dataclasses.fields(self)):
+                raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+            object.__setattr__(self, name, value)
+
+        def __delattr__(self, name: str) -> None:
+            raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
 
     def _write(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

@@ -232,10 +232,22 @@ def _count(mes: Any, ts: list[Tensor], advance: bool) -> tuple[list[Tensor], lis
         # `is`, not id(): that would guard compiled code on an address
         if me is not me0 or t is not old:
             me0, old, new = me, t, t + 1 if advance else t
-            scalars = me.scalars(new.to(torch.float64))
+            scalars = _computed(me.scalars(new.to(torch.float64)))
         counts.append(new)
         columns.append(scalars)
     return counts, columns
+
+
+def _computed(scalars: Any) -> Any:
+    """The same; while compiling, side by side in one tensor: else a kernel computes them anew for every element."""
+    if not torch.compiler.is_compiling():
+        return scalars
+    values, spec = tree.flatten(scalars)
+    places = [i for i, x in enumerate(values) if isinstance(x, Tensor) and x.ndim == 0 and x.dtype == torch.float64]
+    if len(places) > 1:
+        for i, x in zip(places, torch.stack([values[i] for i in places]).unbind(), strict=True):
+            values[i] = x
+    return tree.unflatten(spec, values)
 
 
 def _kept(new: Any, old: Any) -> Any:

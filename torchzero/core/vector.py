@@ -15,9 +15,14 @@ from torchzero.core.var import Var
 class AtVector(NamedTuple):
     """What a vector's rule may look at besides the direction."""
 
-    x: Tensor  # (n,) the parameters
+    params: Tree  # the parameters
     loss: Tensor | None  # () the loss at x0; None unless the class needs "value"
     var: Var  # everything else
+
+    @property
+    def x(self) -> Tensor:
+        """The parameters as a vector (n,)."""
+        return tree.ravel(self.params)[0]
 
 
 def prefix_trees(module: Module, but: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -99,32 +104,37 @@ class VectorTransform(Transform):
         each = self._each(params, len(ps))
         return tree.unflatten(spec, [me.init_vector(p.reshape(-1)) for me, p in zip(each, ps, strict=True)])
 
-    def _look(self, x: Tensor, var: Var) -> AtVector:
-        return AtVector(x, var.loss if "value" in self.needs else None, var)
+    def _look(self, params: Tree, var: Var) -> AtVector:
+        return AtVector(params, var.loss if "value" in self.needs else None, var)
 
     def update_tree(self, state: Any, u: Tree, var: Var) -> Any:
         if self._together:
-            look = self._look(tree.ravel(var.params)[0], var)
+            look = self._look(var.params, var)
             return self._single().update_vector(state, tree.ravel(u)[0], look)
         us, spec = tree.flatten(u)
         each = self._each(u, len(us))
         rows = zip(each, spec.flatten_up_to(state), us, spec.flatten_up_to(var.params), strict=True)
-        return tree.unflatten(
-            spec, [me.update_vector(s, x.reshape(-1), self._look(p.reshape(-1), var)) for me, s, x, p in rows]
-        )
+        return tree.unflatten(spec, [me.update_vector(s, x.reshape(-1), self._look(p, var)) for me, s, x, p in rows])
 
     def apply_tree(self, state: Any, u: Tree, var: Var) -> Tree:
         if self._together:
             vector, unravel = tree.ravel(u)
-            look = self._look(tree.ravel(var.params)[0], var)
+            look = self._look(var.params, var)
             return unravel(self._single().apply_vector(state, vector, look))
         us, spec = tree.flatten(u)
         each = self._each(u, len(us))
         rows = zip(each, spec.flatten_up_to(state), us, spec.flatten_up_to(var.params), strict=True)
-        outs = [
-            me.apply_vector(s, x.reshape(-1), self._look(p.reshape(-1), var)).reshape(x.shape) for me, s, x, p in rows
-        ]
+        outs = [me.apply_vector(s, x.reshape(-1), self._look(p, var)).reshape(x.shape) for me, s, x, p in rows]
         return tree.unflatten(spec, outs)
+
+    def step(self, state: Any, var: Var) -> tuple[Any, Var]:
+        if self.children() or not self._together:
+            return super().step(state, var)
+        me, look = self._single(), self._look(var.params, var)
+        u, unravel = tree.ravel(var.update)
+        state = tree.cast_like(me.update_vector(state, u, look), state)
+        out = unravel(me.apply_vector(state, u, look))
+        return state, var.replace(update=tree.cast_like(out, var.update))
 
     def operator(self, state: Any) -> Any:
         own = state.own if self.children() else state

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchzero.core import tree
-from torchzero.core.control import while_loop
+from torchzero.core.control import cond, while_loop
 from torchzero.core.hyper import is_number
 from torchzero.core.module import Module
 from torchzero.core.objective import Objective
@@ -205,7 +205,7 @@ class LineSearch(Module):
         kept = LineSearchState(
             torch.where(good, found.a, torch.zeros_like(found.a)),
             torch.where(good, found.f, line.f0),
-            tree.where(good, found.grad, line.grad0) if self.keeps_gradient else (),
+            cond(good, lambda: found.grad, lambda: line.grad0) if self.keeps_gradient else (),
             good,
             found.evaluations,
             memory,
@@ -214,9 +214,8 @@ class LineSearch(Module):
 
     def apply(self, state: LineSearchState, var: Var) -> Var:
         # A direction that is not finite stays out of a failed step.
-        update = tree.map(
-            lambda u: tree.cast(torch.where(state.success, state.a * u, torch.zeros_like(u)), u), var.update
-        )
+        u = var.update
+        update = cond(state.success, lambda: tree.scale(state.a, u), lambda: tree.zeros_like(u))
         lb, ub = self.box()
         if lb is not None or ub is not None:
             cut = tree.sub(var.params, tree.clamp(tree.sub(var.params, update), lb, ub))

@@ -79,7 +79,7 @@ def outer(a: Tensor, b: Tensor) -> Tensor:
 
 def largest(x: Tensor) -> Tensor:
     """The size of the largest element, 0 if there is none: ()."""
-    return x.abs().amax() if x.numel() else x.sum()
+    return torch.maximum(x.amax(), -x.amin()) if x.numel() else x.sum()
 
 
 def first_step_size(u: Tensor) -> Tensor:

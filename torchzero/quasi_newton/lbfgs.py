@@ -2,12 +2,43 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from torchzero.core.chain import Chainable
+from torchzero.core.control import at_most
 from torchzero.core.hyper import Hyper, nonnegative
+from torchzero.core.safe import differentiated
+from torchzero.core.vector import AtVector
 from torchzero.linalg.operators import CompactLBFGS
+from torchzero.quasi_newton.base import above
 from torchzero.quasi_newton.limited_memory import LimitedMemory, LimitedMemoryState
+
+LONG = 2**13  # elements; to gather shorter vectors into a matrix takes less time than to go through them one by one
+
+
+def two_loops(state: LimitedMemoryState, u: Tensor) -> Tensor:
+    """The inverse of LBFGS's model times u (n,), without a copy of the pairs.
+
+    Reference: Nocedal & Wright 2006, Numerical optimization, algorithm 7.4.
+    """
+    m = len(state.S)
+    used = torch.arange(m, device=u.device) >= m - state.kept
+    ok, sy = above(state.sy)
+    rho = torch.where(used & ok, 1 / sy, 0.0).unbind()
+    k = at_most(state.kept, m)
+    pairs = list(zip(state.S, state.Y, rho, strict=True))[m - k :]
+    # New memory for every term costs more than the arithmetic. The copy is ours to write to, if nobody keeps a record.
+    recorded = any(map(differentiated, (u, state.sy, *state.S, *state.Y)))
+    add, divide = (torch.addcmul, torch.div) if recorded else (Tensor.addcmul_, Tensor.div_)
+    d, a = u.clone(), []
+    for s, y, r in reversed(pairs):
+        a.append(r * (s @ d))
+        d = add(d, y, a[-1], value=-1)
+    d = divide(d, state.scale)
+    for s, y, r in pairs:
+        d = add(d, s, torch.addcmul(a.pop(), r, y @ d, value=-1))
+    return d
 
 
 class LBFGS(LimitedMemory):
@@ -16,8 +47,8 @@ class LBFGS(LimitedMemory):
     $$ s = θ_t - θ_{t-1},\quad y = u_t - u_{t-1},\quad
        d_t = \mathrm{BFGS}\Bigl(\frac{s^Ty}{y^Ty}I;\ (s_{k-m+1}, y_{k-m+1}), …, (s_k, y_k)\Bigr)\,u_t $$
 
-    computed from the inner products of the pairs. A pair is kept if sᵀy > `sy_tol`. Steps shorter than `ptol`, and
-    those with a y smaller than `gtol`, add up until their sum is not.
+    computed from the inner products of the pairs, or by two loops over them where they are long. A pair is kept if
+    sᵀy > `sy_tol`. Steps shorter than `ptol`, and those with a y smaller than `gtol`, add up until their sum is not.
 
     Args:
         history_size: m, whole and ≥ 1.
@@ -76,8 +107,12 @@ class LBFGS(LimitedMemory):
         )
 
     def model(self, state: LimitedMemoryState) -> CompactLBFGS:
-        products = state.SS, state.SY, state.YY
-        return CompactLBFGS.from_products(state.S, state.Y, *products, state.kept, state.scale)
+        return CompactLBFGS.from_pairs(torch.stack(state.S), torch.stack(state.Y), state.kept, state.scale)
 
-    def accepts(self, s: Tensor, y: Tensor) -> Tensor:
-        return s @ y > self.sy_tol
+    def accepts(self, sy: Tensor, yy: Tensor) -> Tensor:
+        return sy > self.sy_tol
+
+    def apply_vector(self, state: LimitedMemoryState, u: Tensor, at: AtVector) -> Tensor:
+        if u.numel() < LONG:
+            return super().apply_vector(state, u, at)
+        return two_loops(state, self._scaled_first(state, u.to(state.u.dtype)))

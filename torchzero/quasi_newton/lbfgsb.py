@@ -154,12 +154,10 @@ class LBFGSB(LimitedMemory):
         )
 
     def model(self, state: LimitedMemoryState) -> CompactLBFGS:
-        products = state.SS, state.SY, state.YY
-        return CompactLBFGS.from_products(state.S, state.Y, *products, state.kept, state.scale)
+        return CompactLBFGS.from_pairs(torch.stack(state.S), torch.stack(state.Y), state.kept, state.scale)
 
-    def accepts(self, s: Tensor, y: Tensor) -> Tensor:
-        sy = s @ y
-        return (sy > self.sy_tol * (y @ y)) & (sy > 0)
+    def accepts(self, sy: Tensor, yy: Tensor) -> Tensor:
+        return (sy > self.sy_tol * yy) & (sy > 0)
 
     def _bound(self, value: Any, absent: float, x: Tensor, at: AtVector) -> Tensor:
         if value is None:

@@ -30,25 +30,13 @@ class LimitedMemoryState(NamedTuple):
     scale: Tensor  # ()    curvature of the newest pair, yᵀy/sᵀy; 1 before the first
     x: Tensor  # (n,)      parameters at the end of the newest step
     u: Tensor  # (n,)      update there
-    S: Tensor  # (m, n)    steps, the newest last
-    Y: Tensor  # (m, n)    changes of the update
-    SS: Tensor  # (m, m)   SSᵀ
-    SY: Tensor  # (m, m)   SYᵀ
-    YY: Tensor  # (m, m)   YYᵀ
-
-
-def pushed(rows: Tensor, row: Tensor) -> Tensor:
-    """The rows without the first, and a new one at the end."""
-    return torch.cat([rows[1:], row.unsqueeze(0)])
-
-
-def bordered(products: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """A table of inner products (m, m) without the oldest, with those of the newest: (m,) each."""
-    return torch.cat([torch.cat([products[1:, 1:], column[:-1].unsqueeze(-1)], -1), row.unsqueeze(0)])
+    S: tuple[Tensor, ...]  # m of (n,)  steps, the newest last
+    Y: tuple[Tensor, ...]  # m of (n,)  changes of the update
+    sy: Tensor  # (m,)     sᵀy of each pair
 
 
 class LimitedMemory(VectorTransform):
-    """The last few pairs, in a buffer of fixed size."""
+    """The last few pairs, each vector by itself, so that a new pair costs no copy of the others."""
 
     needs = frozenset({"params", "true_gradient"})
 
@@ -82,18 +70,19 @@ class LimitedMemory(VectorTransform):
         """The Hessian that the pairs make."""
 
     @abc.abstractmethod
-    def accepts(self, s: Tensor, y: Tensor) -> Tensor:
-        """Whether to keep a pair: 0-d bool."""
+    def accepts(self, sy: Tensor, yy: Tensor) -> Tensor:
+        """Whether to keep a pair with these products sᵀy and yᵀy: 0-d bool."""
 
     def init_vector(self, x: Tensor) -> LimitedMemoryState:
         x = torch.zeros_like(x, dtype=at_least_single(x.dtype))
-        m, n = int(self.history_size), x.numel()
+        m = int(self.history_size)
         none, no = (
             torch.zeros((), dtype=torch.int64, device=x.device),
             torch.zeros((), dtype=torch.bool, device=x.device),
         )
-        rows, table = x.new_zeros(m, n), x.new_zeros(m, m)
-        return LimitedMemoryState(none, no, none, x.new_ones(()), x, x, rows, rows, table, table, table)
+        # not one tensor many times: compiled code counts on what is the same to stay so
+        S, Y = (tuple(torch.zeros_like(x) for _ in range(m)) for _ in "SY")
+        return LimitedMemoryState(none, no, none, x.new_ones(()), x, x, S, Y, x.new_zeros(m))
 
     def _damped(self, state: LimitedMemoryState, s: Tensor, y: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         if self.damping is None:
@@ -104,19 +93,23 @@ class LimitedMemory(VectorTransform):
         first = torch.where(ok, y @ y / sy, 1.0)
         return damp(s, y, u, self.model(state._replace(scale=torch.where(state.kept == 0, first, state.scale))))
 
-    def _kept(self, state: LimitedMemoryState, s: Tensor, y: Tensor) -> LimitedMemoryState:
-        m = state.S.shape[-2]
-        S, Y = pushed(state.S, s), pushed(state.Y, y)
-        Ss, Sy, Ys, Yy = S @ s, S @ y, Y @ s, Y @ y
-        ok, sy = above(s @ y)
-        return state._replace(
-            kept=(state.kept + 1).clamp_max(m),
-            scale=torch.where(ok, y @ y / sy, state.scale),
-            S=S,
-            Y=Y,
-            SS=bordered(state.SS, Ss, Ss),
-            SY=bordered(state.SY, Ys, Sy),
-            YY=bordered(state.YY, Yy, Yy),
+    def _learned(self, state: LimitedMemoryState, s: Tensor, y: Tensor, u: Tensor) -> LimitedMemoryState:
+        """The state with a new pair, if that can be kept."""
+        s, y = self._damped(state, s, y, u)
+        sy, yy = s @ y, y @ y
+        ok, curvature = above(sy)
+        # an element of s or y that is not finite makes one of these so
+        keep = self.accepts(sy, yy) & torch.isfinite(sy) & torch.isfinite(yy)
+        return cond(
+            keep,
+            lambda: state._replace(
+                kept=(state.kept + 1).clamp_max(len(state.S)),
+                scale=torch.where(ok, yy / curvature, state.scale),
+                S=(*state.S[1:], s),
+                Y=(*state.Y[1:], y),
+                sy=torch.cat([state.sy[1:], sy.unsqueeze(-1)]),
+            ),
+            lambda: state,
         )
 
     def update_vector(self, state: LimitedMemoryState, u: Tensor, at: AtVector) -> LimitedMemoryState:
@@ -133,26 +126,21 @@ class LimitedMemory(VectorTransform):
         if self.gtol_restart:
             restart = restart | (flat & ~near)
 
-        # Only these depend on whether the pair is learned, so only these are worth branching for.
-        def learned() -> LimitedMemoryState:
-            a, b = self._damped(state, s, y, u)
-            keep = self.accepts(a, b) & torch.isfinite(a).all() & torch.isfinite(b).all()
-            return cond(keep, lambda: self._kept(state, a, b), lambda: state)
-
-        new = cond(learn, learned, lambda: state)
+        new = cond(learn, lambda: self._learned(state, s, y, u), lambda: state)
         moved = learn | restart | (due & ~state.known)
+        x, u = cond(moved, lambda: (x, u), lambda: (state.x, state.u))
         return new._replace(
             calls=state.calls + (state.known | (state.calls == 0)),
             known=torch.ones_like(state.known),
             kept=torch.where(restart, 0, new.kept),
             scale=torch.where(restart, 1.0, new.scale),
-            x=torch.where(moved, x, state.x),
-            u=torch.where(moved, u, state.u),
+            x=x,
+            u=u,
         )
 
     def _scaled_first(self, state: LimitedMemoryState, u: Tensor) -> Tensor:
         """u, no longer than 1 in the 1-norm while nothing is known of the curvature."""
-        return torch.where(state.kept == 0, first_step_size(u) * u, u) if self.scale_first else u
+        return cond(state.kept == 0, lambda: first_step_size(u) * u, lambda: u) if self.scale_first else u
 
     def apply_vector(self, state: LimitedMemoryState, u: Tensor, at: AtVector) -> Tensor:
         return self.model(state).solve(self._scaled_first(state, u.to(state.u.dtype)))

@@ -72,8 +72,9 @@ class LSR1(LimitedMemory):
         )
 
     def model(self, state: LimitedMemoryState) -> CompactLSR1:
-        products = state.SS, state.SY, state.YY
-        return CompactLSR1(state.S, state.Y, *products, state.kept, torch.ones_like(state.scale))
+        return CompactLSR1.from_pairs(
+            torch.stack(state.S), torch.stack(state.Y), state.kept, torch.ones_like(state.scale)
+        )
 
-    def accepts(self, s: Tensor, y: Tensor) -> Tensor:
-        return torch.ones((), dtype=torch.bool, device=s.device)
+    def accepts(self, sy: Tensor, yy: Tensor) -> Tensor:
+        return torch.ones_like(sy, dtype=torch.bool)

@@ -54,13 +54,7 @@ class CompactLBFGS(Operator):
             count: () how many rows at the end are in use.
             scale: () σ > 0; the usual choice is yᵀy/sᵀy of the newest pair.
         """
-        return cls.from_products(S, Y, S @ S.mT, S @ Y.mT, Y @ Y.mT, count, scale)
-
-    @classmethod
-    def from_products(
-        cls, S: Tensor, Y: Tensor, SS: Tensor, SY: Tensor, YY: Tensor, count: Tensor, scale: Tensor
-    ) -> "CompactLBFGS":
-        """The same where the products SSᵀ, SYᵀ and YYᵀ are known already."""
+        SS, SY, YY = S @ S.mT, S @ Y.mT, Y @ Y.mT
         m, size = S.shape[-2], SS.diagonal()
         used = (torch.arange(m, device=S.device) >= m - count) & (size > 0)
         c = torch.where(used, torch.where(used, size, 1.0).rsqrt(), 0.0)  # a multiple of a pair says the same of B
