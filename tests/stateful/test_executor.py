@@ -186,6 +186,7 @@ def test_one_block_after_the_other_and_all_at_once_are_the_same() -> None:
     pair.agree()
 
 
+@pytest.mark.filterwarnings("ignore:Modular")
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_random_chains(data: st.DataObject) -> None:

@@ -8,7 +8,6 @@ from torch import Tensor
 from torchzero.core.chain import Chainable
 from torchzero.core.control import at_most
 from torchzero.core.hyper import Hyper, nonnegative
-from torchzero.core.safe import differentiated
 from torchzero.core.vector import AtVector
 from torchzero.linalg.operators import CompactLBFGS
 from torchzero.quasi_newton.base import above
@@ -28,16 +27,13 @@ def two_loops(state: LimitedMemoryState, u: Tensor) -> Tensor:
     rho = torch.where(used & ok, 1 / sy, 0.0).unbind()
     k = at_most(state.kept, m)
     pairs = list(zip(state.S, state.Y, rho, strict=True))[m - k :]
-    # New memory for every term costs more than the arithmetic. The copy is ours to write to, if nobody keeps a record.
-    recorded = any(map(differentiated, (u, state.sy, *state.S, *state.Y)))
-    add, divide = (torch.addcmul, torch.div) if recorded else (Tensor.addcmul_, Tensor.div_)
-    d, a = u.clone(), []
+    d, a = u, []
     for s, y, r in reversed(pairs):
         a.append(r * (s @ d))
-        d = add(d, y, a[-1], value=-1)
-    d = divide(d, state.scale)
+        d = torch.addcmul(d, y, a[-1], value=-1)
+    d = d / state.scale
     for s, y, r in pairs:
-        d = add(d, s, torch.addcmul(a.pop(), r, y @ d, value=-1))
+        d = torch.addcmul(d, s, torch.addcmul(a.pop(), r, y @ d, value=-1))
     return d
 
 

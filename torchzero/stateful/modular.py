@@ -21,6 +21,7 @@ from torchzero.stateful.closure_objective import ClosureObjective, _dense
 from torchzero.stateful.executor import Executor
 from torchzero.stateful.known import Known, known_after
 from torchzero.stateful.lr_handle import LRHandle
+from torchzero.stateful.memory import keep_memory
 from torchzero.stateful.param_group import ParamGroup
 from torchzero.stateful.parameters import as_groups, base_of_view, clear_gradient, gradient, split_names
 from torchzero.stateful.settings import Settings, walk
@@ -70,6 +71,7 @@ class Modular(torch.optim.Optimizer):
         self._known: Known | None = None
         self._recording = False  # whether the closure needs autograd for its value
         self.executor = Executor(compile)
+        keep_memory()
         self._params: list[Tensor] = []
         self._names: tuple[str, ...] = ()
         self._named = False

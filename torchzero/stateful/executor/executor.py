@@ -82,7 +82,7 @@ class Executor:
             return None
         if not self._apart or not self._memory.isdisjoint(map(Tensor.data_ptr, theirs)):
             return None
-        now = Now(params, grads, list(grads), {}, {}, Context(loss, step, kwargs))
+        now = Now(params, grads, list(grads), {}, Context(loss, step, kwargs), {})
         plan = self._plan
         if plan is None or state is not self._state or active != self._active:
             plan = self._planned(chain, state, names, params, active, now, owners)

@@ -21,8 +21,8 @@ class Now(NamedTuple):
     grads: Sequence[Any]
     us: list[Any]  # the direction so far, for each parameter; groups replace theirs
     multipliers: dict[Path, Sequence[Any]]  # what links have measured, for each parameter
-    heads: dict[Any, list[Head]]  # by the groups' `alike`
     context: Context
+    begun: dict[Any, Any]  # what groups that are `alike` do once
 
 
 class Group:
@@ -51,6 +51,8 @@ class Group:
         marks = [m.own if isinstance(m, ScheduledState) else m for m in spec.unflatten(shared)]
         flat: tuple[list[Any], Any] = optree.tree_flatten(marks)  # pyright: ignore[reportArgumentType]
         self.own_shared, self.own = flat
+        kept = [s.own if isinstance(s, ScheduledState) else s for s in spec.unflatten(state)]
+        self._kept = self.own.flatten_up_to(kept)
 
     def configure(self, modules: Mapping[Place, Module]) -> None:
         """Take over the current settings."""
@@ -65,22 +67,31 @@ class Group:
 
     def heads(self, now: Now) -> tuple[list[Head], list[Tensor]]:
         """What is done once in this step, and every tensor of the states that the elements see."""
+        if self.alike not in now.begun:
+            now.begun[self.alike] = self._begin(now)
+        made, counted = now.begun[self.alike]
+        state = self._kept.copy()
+        for i, x in counted:
+            state[i] = x
+        return made, state
+
+    def _begin(self, now: Now) -> tuple[list[Head], list[tuple[int, Tensor]]]:
+        """The modules at this step, and their new counters by place among the tensors that the elements see."""
         states = self.spec.unflatten(self.state)
-        made = now.heads.get(self.alike)
-        if made is None:
-            made = now.heads[self.alike] = [
-                self._head(now, *link, s) for link, s in zip(self.links, states, strict=True)
-            ]
-        return made, self.own.flatten_up_to([h.shown(state) for h, state in zip(made, states, strict=True)])
+        made = [self._head(now, *link, state) for link, state in zip(self.links, states, strict=True)]
+        shown = self.own.flatten_up_to([h.shown(state) for h, state in zip(made, states, strict=True)])
+        return made, [(i, x) for i, (x, y) in enumerate(zip(shown, self._kept, strict=True)) if x is not y]
 
     def _head(self, now: Now, place: Place, link: Module, direct: bool, state: Any) -> Head:
         this = head(link, direct, state)
         return this._replace(scalars=now.multipliers[place.path][self.who[0]]) if place.times else this
 
-    def counts(self, heads: list[Head], new: list[Tensor]) -> Writes:
+    def counts(self, now: Now, heads: list[Head], new: list[Tensor]) -> Writes:
         """The new values of the shared tensors, from those of all tensors that the elements see."""
-        if not self.counters:
+        ended = "counted", self.alike
+        if not self.counters or ended in now.begun:
             return []
+        now.begun[ended] = True
         states = [
             s if h.k is None else ScheduledState(h.k, s) for h, s in zip(heads, self.own.unflatten(new), strict=True)
         ]

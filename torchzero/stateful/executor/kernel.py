@@ -24,6 +24,7 @@ class Kernel:
 
     Args:
         heads: the modules at some step; their numbers do not matter.
+        states: what the elements see of their states, likewise.
         shared: for each tensor of the states whether it is not written here.
         last: whether what comes out is the update; if not, nothing is written.
         device: where it runs.
@@ -31,15 +32,18 @@ class Kernel:
 
     PATIENCE = 2.0  # seconds after which the user is told what takes so long
 
-    def __init__(self, heads: list[Head], shared: list[bool], last: bool, device: torch.device) -> None:
+    def __init__(
+        self, heads: list[Head], states: list[Any], shared: list[bool], last: bool, device: torch.device
+    ) -> None:
         links = [h.link for h in heads]
         direct = [h.direct for h in heads]
         forms = [type(h.scalars) for h in heads]
         names = [_names(link) for link in links]
+        slots = [(type(state), [isinstance(x, Tensor) for x in state]) for state in states]
         self._used = False
 
         def run(
-            states: list[Any],
+            old: list[Tensor],
             param: Tensor,
             grad: Tensor | None,
             u: Tensor,
@@ -53,9 +57,11 @@ class Kernel:
             ):
                 link = link.evolve(**dict(zip(keys, own, strict=True)))
                 ready.append(Head(link, is_direct, _restored(form, numbers), None, None))
+            tensors = iter(old)
+            states = [_state(kind, [next(tensors) if is_tensor else () for is_tensor in own]) for kind, own in slots]
             made, u = elements(ready, states, param, grad, u, Context(loss, 0, {}))
             u = u.clone()
-            old, new = _tensors(states), [y.clone() for y in _tensors(made)]
+            new = [y.clone() for state in made for y in state if isinstance(y, Tensor)]
             if not last:
                 return new, u
             for x, y, s in zip(old, new, shared, strict=True):
@@ -92,10 +98,14 @@ class Kernel:
             *(_kind(h.link) for h in heads),
         )
 
+    def numbers(self, heads: list[Head], like: Tensor) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+        """What the graph wants to know of the modules: settings, and what depends on the step alone."""
+        values = [self._values(h.link, like) for h in heads]
+        return values, [[_number(x, like) for x in _parts(h.scalars)] for h in heads]
+
     def __call__(
         self,
-        heads: list[Head],
-        states: list[Any],
+        numbers: tuple[list[list[Tensor]], list[list[Tensor]]],
         state: list[Tensor],
         param: Tensor,
         grad: Tensor | None,
@@ -103,11 +113,9 @@ class Kernel:
         loss: Any,
     ) -> tuple[list[Tensor], Tensor | None]:
         """The new tensors of the state, and the direction; in a last run None, and what it moves is written."""
-        values = [self._values(h.link, param) for h in heads]
         loss = None if loss is None else torch.as_tensor(loss).detach()
-        scalars = [[_number(x, param) for x in _parts(h.scalars)] for h in heads]
         with contextlib.nullcontext() if self._used else _announced(self.PATIENCE):
-            new, d = self._run(states, param, grad, u, loss, values, scalars)
+            new, d = self._run(state, param, grad, u, loss, *numbers)
         self._used = True
         if self._last:
             wide = iter(new)
@@ -171,8 +179,8 @@ def _restored(form: type, numbers: list[Tensor]) -> Any:
     return form(*numbers) if hasattr(form, "_fields") else tuple(numbers)
 
 
-def _tensors(states: list[Any]) -> list[Tensor]:
-    return [x for state in states for x in state if isinstance(x, Tensor)]
+def _state(kind: type, slots: list[Any]) -> Any:
+    return kind(*slots) if hasattr(kind, "_fields") else tuple(slots)
 
 
 def _number(x: Any, like: Tensor) -> Tensor:

@@ -76,12 +76,11 @@ class Plan:
 
     def rehearse(self, now: Now) -> None:
         """Evaluate an element of what will be moved in place: a module that cannot do it raises before that."""
-        heads: dict[Any, Any] = {}
         for step in self.steps:
             if isinstance(step, Slab) and step.run.last:
                 ones = [torch.ones((), dtype=p.dtype, device=p.device) for p in now.params]
                 times = {p.path: ones for p in step.run.places if p.times}
-                step.rehearse(now._replace(multipliers=times, heads=heads))
+                step.rehearse(now._replace(multipliers=times, begun={}))
 
     def step(self, now: Now) -> None:
         """Take a step: all directions first, then the parameters, and at last what was held back of the state."""
@@ -220,7 +219,6 @@ class Plan:
             tensors += flats
             bare.append(part.unflatten(flats))
         return tensors, shared, optree.tree_structure(spec.unflatten(bare))
-
 
     def _place(self, column: list[Tensor], params: list[Tensor], kind: type[Slab]) -> tuple[Tensor, list[Tensor]]:
         """One slot of the parameters as a flat tensor (*lead, N), and its views in the parameters' shapes."""

@@ -1,6 +1,5 @@
 """Slab: parameters that are evaluated as one flat tensor."""
 
-import functools
 import operator
 from typing import Any
 
@@ -24,7 +23,6 @@ class Slab(Group):
 
     def __init__(self, run: Run, who: list[int], params: list[Tensor], *rest: Any) -> None:
         super().__init__(run, who, *rest)
-        keep_memory()
         self.size = sum(p.numel() for p in params)
         self._seen: list[Any] = []  # for what the graph was looked up
         self._compiled: Kernel | None = None
@@ -50,7 +48,10 @@ class Slab(Group):
         heads, state = self.heads(now)
         kernel = self._kernel(heads, state, p, g, u, now.context.loss)
         if kernel is not None:
-            new, d = kernel(heads, self.own.unflatten(state), state, p, g, u, now.context.loss)
+            key = "numbers", self.alike, p.dtype, p.device
+            if key not in now.begun:
+                now.begun[key] = kernel.numbers(heads, p)
+            new, d = kernel(now.begun[key], state, p, g, u, now.context.loss)
             writes = self._pending(state, new, p) if d is not None else []
         else:
             new, writes, d = self._eager(heads, state, p, g, u, now)
@@ -60,7 +61,7 @@ class Slab(Group):
             d = d.clone() if storage(d) in self.memory | {storage(p)} else d
             for i, piece in zip(self.who, self.pieces(params, d), strict=True):
                 now.us[i] = piece
-        return writes + self.counts(heads, new)
+        return writes + self.counts(now, heads, new)
 
     def _kernel(self, heads: list[Head], state: list[Tensor], *given: Any) -> Kernel | None:
         """The compiled graph of these modules, if there is to be one."""
@@ -73,7 +74,8 @@ class Slab(Group):
         if Kernel.suits(heads, self.own.unflatten(state)):
             key = Kernel.key(heads, self.run.last, *given)
             if key not in self.kernels:
-                self.kernels[key] = Kernel(heads, self.own_shared, self.run.last, given[0].device)
+                states = self.own.unflatten(state)
+                self.kernels[key] = Kernel(heads, states, self.own_shared, self.run.last, given[0].device)
             self._compiled = self.kernels[key]
         return self._compiled
 
@@ -165,16 +167,6 @@ class InPlace(Slab):
     def pieces(self, params: list[Tensor], flat: Tensor) -> list[Tensor]:
         (p,) = params
         return [flat.as_strided(p.shape, p.stride())]
-
-
-@functools.cache
-def keep_memory() -> None:
-    """Have the C library keep what a block frees for the next block.
-
-    By default it gives megabytes back to the system at once, and each block pays for them again, page by page. glibc
-    keeps twice the largest piece that it has seen freed; other libraries do not mind.
-    """
-    torch.empty(2**25 - 2**16, dtype=torch.uint8)  # just below the size from which glibc draws no conclusions
 
 
 def copy_each(to: list[Tensor], of: list[Tensor]) -> None:

@@ -56,7 +56,7 @@ class Stack(Group):
         d = d.clone() if storage(d) in memory else d
         for i, piece in zip(self.who, d.unbind(), strict=True):
             now.us[i] = piece
-        return changed + self.counts(heads, new)
+        return changed + self.counts(now, heads, new)
 
     def _stacked(self, values: Any) -> Tensor:
         mine = [values[i].detach() for i in self.who]
