@@ -163,8 +163,15 @@ class Settings:
         self, owner: Owner, groups: list[Any], names: tuple[str, ...], local: dict[str, list[Any]]
     ) -> dict[str, Any]:
         changes: dict[str, Any] = {}
+        own_groups = self.own_groups(owner)
+        simple = len(groups) == 1 and not local and not own_groups
         for key, field in owner.module.hypers().items():
             field = self.restored.get((owner.path, key), field)
+            if simple and not isinstance(field, Leaves):  # as below, where all parameters agree
+                value = dict.__getitem__(groups[0], key) if dict.__contains__(groups[0], key) else field
+                if value is not getattr(owner.module, key):
+                    changes[key] = value
+                continue
             values: list[Any] = []
             each = list(field) if isinstance(field, Leaves) and len(field) == len(names) else [field] * len(names)
             for group in groups:
@@ -173,7 +180,7 @@ class Settings:
                 values += [group.own[key]] * n if dict.__contains__(group, key) else mine
             values = [v if w is None else w for v, w in zip(values, local.get(key, [None] * len(values)), strict=True)]
             ids = [id(p) for group in groups for p in group["params"]]
-            for params, settings in self.own_groups(owner):
+            for params, settings in own_groups:
                 if key in settings:
                     mine = {id(p) for p in params}
                     values = [settings[key] if i in mine else v for i, v in zip(ids, values, strict=True)]

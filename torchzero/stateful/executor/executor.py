@@ -12,7 +12,7 @@ from torchzero.stateful.executor.elements import Context
 from torchzero.stateful.executor.eligible import are_apart, is_plain
 from torchzero.stateful.executor.group import Now
 from torchzero.stateful.executor.kernel import Kernel
-from torchzero.stateful.executor.plan import Plan, has_initial_form, settings_of
+from torchzero.stateful.executor.plan import Plan, has_initial_form, settings_of, settings_that_differ
 from torchzero.stateful.executor.program import Run, links, program
 from torchzero.stateful.executor.shards import local, local_state, whole_state
 
@@ -132,7 +132,8 @@ class Executor:
     def _adopt(self, chain: Module, n: int) -> None:
         """Take over a chain with other settings; the plan stays if they are grouped as they were."""
         self._chain, self._refused = chain, None
-        key = _pattern(settings_of([link for _, link in links(chain)], n))
+        modules = [link for _, link in links(chain)]
+        key = _pattern(settings_of(modules, n)) if settings_that_differ(modules) else None
         if self._plan is not None and key == self._key:
             self._plan.configure(chain)
         else:

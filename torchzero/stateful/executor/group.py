@@ -56,8 +56,10 @@ class Group:
 
     def configure(self, modules: Mapping[Place, Module]) -> None:
         """Take over the current settings."""
+        before = [link for _, link, _ in self.links]
         self.links = [(place, m := modules[place], is_direct(m)) for place in self.run.places]
-        self.sees_grad = any("grad" in below.needs for _, link, _ in self.links for below in link.walk())
+        if not before:  # what is looked at is not a matter of settings
+            self.sees_grad = any("grad" in below.needs for _, link, _ in self.links for below in link.walk())
         # groups with the same modules and counters begin the step alike
         self.alike = (*(id(link) for _, link, _ in self.links), *map(id, self.counters))
 

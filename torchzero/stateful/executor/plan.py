@@ -64,13 +64,18 @@ class Plan:
     def configure(self, chain: Module) -> None:
         """Take over the current settings."""
         self._modules = dict(links(chain))
-        known: dict[Any, dict[Place, Module]] = {}
+        alike = not settings_that_differ(self._modules.values())
+        rows: dict[Any, list[Any]] = {}  # by run, for each parameter a key of its settings
+        known: dict[Any, dict[Place, Module]] = {}  # modules that groups have in common
         for step in self.steps:
             if isinstance(step, Group):
-                modules = [self._modules[p.path] for p in step.run.places]
-                key = step.run.places, settings_at(modules, step.who[0])
+                places, i = step.run.places, step.who[0]
+                modules = [self._modules[p.path] for p in places]
+                if places not in rows and not alike:
+                    rows[places] = settings_of(modules, len(self._names))
+                key = places, () if alike else rows[places][i]
                 if key not in known:
-                    own = zip(step.run.places, links_for(modules, step.who[0]), strict=True)
+                    own = zip(places, modules if alike else links_for(modules, i), strict=True)
                     known[key] = {p: Times() if p.times else link for p, link in own}
                 step.configure(known[key])
 
@@ -93,9 +98,10 @@ class Plan:
                     continue
                 except Exception:
                     # not every function can be batched; one that cannot be evaluated at all raises once more
-                    step = self.steps[k] = Leafwise(step.run._replace(who=tuple(step.who)), self._names)
+                    step = Leafwise(step.run._replace(who=tuple(step.who)), self._names)
             if isinstance(step, Leafwise):
                 fresh |= step.step(self._modules, self._states(step.run.places, fresh), now)
+                self.steps[k] = step
             else:
                 writes += step.step(now)
         for x, y in writes:
@@ -287,18 +293,17 @@ def has_initial_form(chain: Module, program: Sequence[Run], state: Any, params: 
     return True
 
 
+def settings_that_differ(modules: Iterable[Module]) -> list[Leaves]:
+    """The settings that have a value for each parameter."""
+    return [v for link in modules for m in link.walk() for v in m.hypers().values() if isinstance(v, Leaves)]
+
+
 def settings_of(modules: list[Module], n: int) -> list[tuple[Any, ...]]:
     """For each parameter a key of the settings that differ between parameters."""
-    varying = [v for link in modules for m in link.walk() for v in m.hypers().values() if isinstance(v, Leaves)]
+    varying = settings_that_differ(modules)
     if not varying:
         return [()] * n
     return [tuple(id(x) if isinstance(x, Tensor) else x for x in row) for row in zip(*varying, strict=True)]
-
-
-def settings_at(modules: list[Module], i: int) -> tuple[Any, ...]:
-    """A key of the settings of parameter i that differ between parameters."""
-    hypers = (v for link in modules for m in link.walk() for v in m.hypers().values())
-    return tuple(id(v[i]) if isinstance(v[i], Tensor) else v[i] for v in hypers if isinstance(v, Leaves))
 
 
 def links_for(modules: list[Module], i: int) -> list[Module]:

@@ -1,6 +1,5 @@
 """Slab: parameters that are evaluated as one flat tensor."""
 
-import operator
 from typing import Any
 
 import torch
@@ -24,8 +23,6 @@ class Slab(Group):
     def __init__(self, run: Run, who: list[int], params: list[Tensor], *rest: Any) -> None:
         super().__init__(run, who, *rest)
         self.size = sum(p.numel() for p in params)
-        self._seen: list[Any] = []  # for what the graph was looked up
-        self._compiled: Kernel | None = None
 
     def gather(self, params: list[Tensor]) -> Tensor:
         """The parameters as one flat tensor; writing into it may write the parameters."""
@@ -46,7 +43,7 @@ class Slab(Group):
         p, g, u = self._flat(now)
         params = [now.params[i] for i in self.who]
         heads, state = self.heads(now)
-        kernel = self._kernel(heads, state, p, g, u, now.context.loss)
+        kernel = self._kernel(now, heads, state, p, g, u)
         if kernel is not None:
             key = "numbers", self.alike, p.dtype, p.device
             if key not in now.begun:
@@ -63,21 +60,21 @@ class Slab(Group):
                 now.us[i] = piece
         return writes + self.counts(now, heads, new)
 
-    def _kernel(self, heads: list[Head], state: list[Tensor], *given: Any) -> Kernel | None:
+    def _kernel(
+        self, now: Now, heads: list[Head], state: list[Tensor], p: Tensor, g: Tensor | None, u: Tensor
+    ) -> Kernel | None:
         """The compiled graph of these modules, if there is to be one."""
         if self.kernels is None or self.size < 2 or not heads:
             return None
-        here: list[Any] = [*(h.link for h in heads), getattr(given[-1], "dtype", type(given[-1]))]
-        if len(here) == len(self._seen) and all(map(operator.is_, here, self._seen)):
-            return self._compiled
-        self._seen, self._compiled = here, None
-        if Kernel.suits(heads, self.own.unflatten(state)):
-            key = Kernel.key(heads, self.run.last, *given)
-            if key not in self.kernels:
-                states = self.own.unflatten(state)
-                self.kernels[key] = Kernel(heads, states, self.own_shared, self.run.last, given[0].device)
-            self._compiled = self.kernels[key]
-        return self._compiled
+        quick = "kernel", self.alike, self.run.last, p.dtype, p.device, g is None, g is u
+        if quick not in now.begun:
+            now.begun[quick], states, last = None, self.own.unflatten(state), self.run.last
+            if Kernel.suits(heads, states):
+                key = Kernel.key(heads, last, p, g, u, now.context.loss)
+                if key not in self.kernels:
+                    self.kernels[key] = Kernel(heads, states, self.own_shared, last, p.device)
+                now.begun[quick] = self.kernels[key]
+        return now.begun[quick]
 
     def rehearse(self, now: Now) -> None:
         """Evaluate one element, and write nothing: a module that cannot do it raises before anything has changed."""
