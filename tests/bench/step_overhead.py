@@ -56,7 +56,7 @@ def contenders(shapes: list[tuple[int, ...]]) -> dict[str, Callable[[], object]]
     return made
 
 
-def main(threads: int = 1) -> None:
+def main(threads: int) -> None:
     """Print the tables."""
     torch.set_num_threads(threads)
     for name, shapes in WORK.items():
@@ -66,4 +66,4 @@ def main(threads: int = 1) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else torch.get_num_threads())

@@ -555,3 +555,79 @@ def test_other_memory_in_every_step_needs_no_other_plan() -> None:
         pair.step(k)
         assert pair.opts[0].executor._plan is plan
     pair.agree()
+
+
+class Turned(NamedTuple):
+    """What a test keeps of a matrix."""
+
+    now: Tensor  # (n, n)
+    before: Tensor  # (n, n)
+
+
+class Turn(tz.TensorwiseTransform):
+    """Hand on the oldest of two matrices, which share memory with the newer ones after a while."""
+
+    locality = "tensor"
+
+    def init_tensor(self, param: Tensor) -> Turned:
+        return Turned(torch.zeros_like(param), torch.zeros_like(param))
+
+    def update_tensor(self, state: Turned, u: Tensor, at: Any) -> Turned:
+        return Turned(state.now + u, state.now.mT)
+
+    def apply_tensor(self, state: Turned, u: Tensor, at: Any) -> Tensor:
+        return state.before
+
+
+class Last(NamedTuple):
+    """What a test keeps of all matrices."""
+
+    u: Any  # like params
+
+
+class Remember(tz.Transform):
+    """Hand on the direction before, and keep this one."""
+
+    locality = "global"
+
+    def init_tree(self, params: Any) -> tuple[Last, Last]:
+        zeros = tz.tree.zeros_like(params)
+        return Last(zeros), Last(zeros)
+
+    def update_tree(self, state: Any, u: Any, var: tz.Var) -> Any:
+        return Last(u), state[0]
+
+    def apply_tree(self, state: Any, u: Any, var: tz.Var) -> Any:
+        return state[1].u
+
+
+class Flip(tz.TensorwiseTransform):
+    """Keep a matrix, turned at every step where it lies, and hand it on."""
+
+    locality = "tensor"
+
+    def init_tensor(self, param: Tensor) -> Last:
+        return Last(torch.arange(param.numel(), dtype=param.dtype).reshape(param.shape))
+
+    def update_tensor(self, state: Last, u: Tensor, at: Any) -> Last:
+        return Last(state.u.mT)
+
+    def apply_tensor(self, state: Last, u: Tensor, at: Any) -> Tensor:
+        return state.u
+
+
+@pytest.mark.parametrize("make", [lambda: [Turn(), Remember()], lambda: [Flip(), Remember()], lambda: [Flip()]])
+@pytest.mark.parametrize("n", [1, 3])
+def test_directions_and_states_of_stacks_that_share_memory(make: Callable[[], list[Any]], n: int) -> None:
+    pair = Pair(lambda: [*make(), tz.m.LR(0.1)], [tensor((4, 4), i, torch.float32, "") for i in range(n)])
+    for k in range(6):
+        pair.step(k)
+        pair.agree()
+
+
+def test_a_multiplier_for_each_group() -> None:
+    params = [tensor(s, i, torch.float32, "") for i, s in enumerate([(3, 4), (5,), (LARGE,), (LARGE + 1,)])]
+    pair = Pair(lambda: [tz.m.ClipNorm(0.5, dim="global"), tz.m.NAG(0.9), tz.m.LR(0.1)], params, 2, max_norm=0.01)
+    for k in range(3):
+        pair.step(k)
+    pair.agree()
