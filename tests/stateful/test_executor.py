@@ -17,7 +17,7 @@ from tests import registry
 from torchzero.core import tree
 from torchzero.stateful.executor import kernel
 from torchzero.stateful.executor.eligible import is_elementwise, is_function
-from torchzero.stateful.executor.plan import LARGE
+from torchzero.stateful.executor.placement import LARGE
 from torchzero.stateful.executor.slab import BLOCK
 
 FUNCTIONS: dict[str, Callable[[], tz.Module]] = {

@@ -10,9 +10,11 @@ from torchzero.core.module import Module
 from torchzero.core.tree import HOLE, Leaves
 from torchzero.stateful.executor.elements import Context
 from torchzero.stateful.executor.eligible import are_apart, is_plain
+from torchzero.stateful.executor.forms import has_initial_form
 from torchzero.stateful.executor.group import Now
 from torchzero.stateful.executor.kernel import Kernel
-from torchzero.stateful.executor.plan import Plan, has_initial_form, settings_of, settings_that_differ
+from torchzero.stateful.executor.per_parameter import settings_of, settings_that_differ
+from torchzero.stateful.executor.plan import Plan
 from torchzero.stateful.executor.program import Run, links, program
 from torchzero.stateful.executor.shards import local, local_state, whole_state
 

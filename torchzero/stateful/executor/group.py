@@ -97,7 +97,7 @@ class Group:
         states = [
             s if h.k is None else ScheduledState(h.k, s) for h, s in zip(heads, self.own.unflatten(new), strict=True)
         ]
-        marked = zip(self.spec.flatten_up_to(states), self.shared, strict=True)
+        marked = zip(self.spec.flatten_up_to(tuple(states)), self.shared, strict=True)
         counters = zip(self.counters, [y for y, shared in marked if shared], strict=True)
         # a counter may become what another one was
         return [(x, y.clone() if y is not x and storage(y) in self._wide else y) for x, y in counters]

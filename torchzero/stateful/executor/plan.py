@@ -1,27 +1,23 @@
-"""Plan: which parameters are evaluated together, and where their state lives."""
+"""Plan: the groups of a program in the order of a step."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import optree
 import torch
 from torch import Tensor
 
 from torchzero.core.module import Module
-from torchzero.core.tree import Leaves
 from torchzero.stateful.executor.elements import Times
-from torchzero.stateful.executor.eligible import is_dense
 from torchzero.stateful.executor.group import Group, Now, Writes
 from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.executor.leafwise import Leafwise
-from torchzero.stateful.executor.program import Path, Place, Run, is_leaves, links
-from torchzero.stateful.executor.slab import Gathered, InPlace, Slab, copy_each, in_order, pieces
-from torchzero.stateful.executor.stack import Stack, many
+from torchzero.stateful.executor.per_parameter import links_for, settings_of, settings_that_differ
+from torchzero.stateful.executor.placement import Placement
+from torchzero.stateful.executor.program import Path, Place, Run, is_leaves, links, state_at
+from torchzero.stateful.executor.slab import Slab
+from torchzero.stateful.executor.stack import Stack
 from torchzero.stateful.executor.subtraction import Subtraction
-from torchzero.stateful.settings import rebuild
-from torchzero.stateful.store import storage
-
-LARGE = 2**16  # from this many elements on a parameter is evaluated where it lies
 
 
 class Plan:
@@ -49,15 +45,18 @@ class Plan:
         index = optree.tree_unflatten(spec, range(len(nodes)))
         self._nodes: list[Any] = nodes
         self._spec = spec
-        self._where = {path: _at(index, path) for path, _ in links(chain)}  # of each link's state the nodes
+        self._where = {path: state_at(index, path) for path, _ in links(chain)}  # of each link's state the nodes
         self._modules = dict(links(chain))
         self._names = names
-        self._counters: dict[Any, Tensor] = {}
-        self._taken: set[int] = set()  # memory in which a slab keeps state where it was
-        self._kernels = kernels
         self.steps: list[Group | Leafwise] = []
+        placement = Placement(nodes, self._where, self._modules, params, kernels)
         for run in program:
-            self.steps += self._groups(run, params)
+            if run.kind in ("leaves", "multiplier"):
+                self.steps.append(Leafwise(run, names))
+            elif run.last and not run.places:
+                self.steps.append(Subtraction(run, list(run.who), [], [], optree.tree_structure(())))  # pyright: ignore[reportArgumentType]
+            else:
+                self.steps += placement.slabs(run) if run.kind == "elements" else placement.stacks(run)
         self.state = optree.tree_unflatten(spec, self._nodes)
         self.configure(chain)
 
@@ -124,192 +123,3 @@ class Plan:
             for k, node in zip(where, spec.flatten_up_to(state), strict=True):
                 self._nodes[k] = node
         self.state = optree.tree_unflatten(self._spec, self._nodes)
-
-    # ------------------------------------------------------------------ who belongs together
-
-    def _groups(self, run: Run, params: list[Tensor]) -> list[Group | Leafwise]:
-        if run.kind in ("leaves", "multiplier"):
-            return [Leafwise(run, self._names)]
-        if run.last and not run.places:
-            return [Subtraction(run, list(run.who), [], [], optree.tree_structure([]))]
-        modules = [self._modules[p.path] for p in run.places]
-        settings = settings_of(modules, len(params))
-        where = [() if p.times else self._where[p.path] for p in run.places]
-        if run.kind == "elements":
-            here = links_for([self._modules[p.path] for p in run.places if not p.times], run.who[0])
-            counts = [slot.lead is None for slot in _slots(here, torch.float32)]
-        groups: dict[Any, list[int]] = {}
-        for i in run.who:
-            p, mine = params[i], self._mine(where, i)
-            if run.kind == "elements":
-                rest: Any = i if p.numel() >= LARGE and is_dense(p) else -1
-            else:
-                counts = [x.ndim == 0 and x.dtype == torch.int64 for x in mine]
-                rest = (p.shape, self._form(where, i), *((x.shape, x.dtype, x.device) for x in mine))
-            counters = [id(x) for x, count in zip(mine, counts, strict=True) if count]
-            groups.setdefault((p.dtype, p.device, settings[i], tuple(counts), *counters, rest), []).append(i)
-        made: list[Group | Leafwise] = []
-        for (_, _, _, counts, *_, rest), who in groups.items():
-            if run.kind == "elements":
-                made.append(self._slab(run, where, who, params, counts, InPlace if rest >= 0 else Gathered))
-            else:
-                n = many(params[who[0]])
-                made += [self._stack(run, where, who[k : k + n], counts) for k in range(0, len(who), n)]
-        return made
-
-    def _form(self, where: list[Any], i: int) -> tuple[Any, ...]:
-        """The structure of the state of parameter i."""
-        nodes = [self._nodes[k] for k in optree.tree_leaves(where)]
-        return tuple(optree.tree_structure(node[i]) for node in nodes if is_leaves(node))
-
-    def _mine(self, where: list[Any], i: int) -> list[Tensor]:
-        """Every tensor of the state of parameter i, but for what all parameters share."""
-        nodes = [self._nodes[k] for k in optree.tree_leaves(where)]
-        return [x for node in nodes if is_leaves(node) for x in optree.tree_leaves(node[i])]
-
-    def _slab(
-        self, run: Run, where: list[Any], who: list[int], params: list[Tensor], counts: Sequence[bool], kind: type[Slab]
-    ) -> Slab:
-        mine = [params[i] for i in who]
-        slab = kind(run, who, mine, *self._placed(where, who, counts, lambda column: self._place(column, mine, kind)))
-        slab.kernels = self._kernels
-        return slab
-
-    def _stack(self, run: Run, where: list[Any], who: list[int], counts: Sequence[bool]) -> Stack:
-        def place(column: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            stacked = torch.stack(column)
-            return stacked, list(stacked.unbind())
-
-        return Stack(run, who, *self._placed(where, who, counts, place))
-
-    def _placed(
-        self,
-        where: list[Any],
-        who: list[int],
-        counts: Sequence[bool],
-        place: Callable[[list[Tensor]], tuple[Tensor, list[Tensor]]],
-    ) -> tuple[list[Tensor], list[bool], Any]:
-        """The state of a group: its tensors, which of them others share, and what makes the modules' states of them.
-
-        From now on the state of the chain shows these tensors.
-        """
-        index, spec = optree.tree_flatten(where)
-        is_count = iter(counts)
-        tensors: list[Tensor] = []
-        shared: list[bool] = []
-        bare: list[Any] = []
-        for k in index:
-            node = self._nodes[k]
-            if not is_leaves(node):
-                if k not in self._counters:
-                    self._counters[k] = self._nodes[k] = node.clone()
-                tensors.append(self._counters[k])
-                shared.append(True)
-                bare.append(self._counters[k])
-                continue
-            new, part = list(node), optree.tree_structure(node[who[0]])
-            flats, places = [], []
-            for j, column in enumerate(zip(*(optree.tree_leaves(node[i]) for i in who), strict=True)):
-                alike = next(is_count)
-                if alike:
-                    flat = self._counters.setdefault((k, j, id(column[0])), column[0].clone())
-                    views = [flat] * len(who)
-                else:
-                    flat, views = place(list(column))
-                shared.append(alike)
-                flats.append(flat)
-                places.append(views)
-            for n, i in enumerate(who):
-                new[i] = part.unflatten(views[n] for views in places)
-            self._nodes[k] = Leaves(new, node.names)
-            tensors += flats
-            bare.append(part.unflatten(flats))
-        return tensors, shared, optree.tree_structure(spec.unflatten(bare))
-
-    def _place(self, column: list[Tensor], params: list[Tensor], kind: type[Slab]) -> tuple[Tensor, list[Tensor]]:
-        """One slot of the parameters as a flat tensor (*lead, N), and its views in the parameters' shapes."""
-        like, p = column[0], params[0]
-        lead = like.shape[: like.ndim - p.ndim]
-        n = sum(x.numel() for x in params)
-        if kind is InPlace and like.stride() == p.stride() and storage(like) not in self._taken:
-            self._taken.add(storage(like))
-            return in_order(like), [like]  # which saves the memory of a copy
-        flat = torch.empty(*lead, n, dtype=like.dtype, device=like.device)
-        if kind is InPlace:  # in the order of the parameter's memory
-            views = [flat.as_strided((*lead, *p.shape), (*flat.stride()[:-1], *p.stride()))]
-        else:
-            views = pieces(flat, params)
-        copy_each(views, column)
-        return flat, views
-
-
-def _at(state: Any, path: Path) -> Any:
-    for key in path:
-        state = state[key]
-    return state
-
-
-# ---------------------------------------------------------------------- forms and settings
-
-
-class Slot(NamedTuple):
-    """What a tensor of one parameter's state looks like in the beginning."""
-
-    lead: tuple[int, ...] | None  # the dimensions before the parameter's own; None for a 0-d tensor
-    dtype: torch.dtype
-
-
-def _slots(modules: list[Module], dtype: torch.dtype) -> list[Slot]:
-    """Each tensor of the state of a parameter of this dtype."""
-    out = []
-    probe = Leaves([torch.zeros(2, dtype=dtype)], ("probe",))
-    states = tuple(link.init(probe) for link in modules)
-    for node in optree.tree_leaves(states, is_leaf=is_leaves):  # pyright: ignore[reportArgumentType]
-        if is_leaves(node):
-            parts = optree.tree_leaves(node[0])
-            out += [Slot(None if x.ndim == 0 else tuple(x.shape[:-1]), x.dtype) for x in parts]
-    return out
-
-
-def has_initial_form(chain: Module, program: Sequence[Run], state: Any, params: list[Tensor]) -> bool:
-    """Whether every tensor of elementwise modules' states looks as in the beginning.
-
-    It does not after a parameter has been given another shape, dtype or device.
-    """
-    modules = dict(links(chain))
-    for run in program:
-        paths = [p.path for p in run.places if not p.times]
-        if run.kind != "elements" or not paths:
-            continue
-        like = links_for([modules[path] for path in paths], run.who[0])
-        slots = {dtype: _slots(like, dtype) for dtype in {params[i].dtype for i in run.who}}
-        states = tuple(_at(state, path) for path in paths)
-        nodes = [x for x in optree.tree_leaves(states, is_leaf=is_leaves) if is_leaves(x)]  # pyright: ignore[reportArgumentType]
-        for i in run.who:
-            p, mine = params[i], [x for node in nodes for x in optree.tree_leaves(node[i])]
-            forms = [(() if lead is None else (*lead, *p.shape), dtype, p.device) for lead, dtype in slots[p.dtype]]
-            if forms != [(x.shape, x.dtype, x.device) for x in mine]:
-                return False
-    return True
-
-
-def settings_that_differ(modules: Iterable[Module]) -> list[Leaves]:
-    """The settings that have a value for each parameter."""
-    return [v for link in modules for m in link.walk() for v in m.hypers().values() if isinstance(v, Leaves)]
-
-
-def settings_of(modules: list[Module], n: int) -> list[tuple[Any, ...]]:
-    """For each parameter a key of the settings that differ between parameters."""
-    varying = settings_that_differ(modules)
-    if not varying:
-        return [()] * n
-    return [tuple(id(x) if isinstance(x, Tensor) else x for x in row) for row in zip(*varying, strict=True)]
-
-
-def links_for(modules: list[Module], i: int) -> list[Module]:
-    """The modules with the settings of parameter i."""
-    out = []
-    for link in modules:
-        own = {id(m): {k: v[i] for k, v in m.hypers().items() if isinstance(v, Leaves)} for m in link.walk()}
-        out.append(rebuild(link, own))
-    return out

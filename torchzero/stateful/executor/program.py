@@ -137,6 +137,13 @@ def kind_of(link: Module, state: Any) -> Kind:
     return "leaves"
 
 
+def state_at(state: Any, path: Path) -> Any:
+    """The state of a link."""
+    for key in path:
+        state = state[key]
+    return state
+
+
 def wide(state: Any) -> list[Tensor]:
     """What a state has once, for all parameters."""
     nodes = optree.tree_leaves(state, is_leaf=is_leaves)
