@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench import ensembles, lbfgs_overhead
+from tests.bench import ensembles, lbfgs_overhead, step_memory, step_overhead
 
 
 @pytest.mark.parametrize("search", [False, True])
@@ -27,3 +27,9 @@ def test_the_closure_of_lbfgs_overhead_gives_its_gradient() -> None:
 def test_ensembles(capsys: pytest.CaptureFixture[str]) -> None:
     assert ensembles.eager(3, (4, 5, 2), 6, rounds=2) > 0
     assert "vmapped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("way", list(step_memory.WAYS))
+def test_step_memory(way: str, capsys: pytest.CaptureFixture[str]) -> None:
+    step_memory.report_one(way, next(iter(step_overhead.WORK)))
+    assert float(capsys.readouterr().out) > 10

@@ -52,17 +52,19 @@ class Cautious(Transform):
         return "global" if self.normalize and self.mode == "zero" else "elementwise"
 
     def apply_tree(self, state: Any, u: Tree, var: Var) -> Tree:
-        agree = tree.map(lambda x, g: x * g > 0, u, var.grad)
         if self.mode == "grad":
-            return tree.map(torch.where, agree, u, var.grad)
+            return tree.map(lambda x, g: torch.where(x * g > 0, x, g), u, var.grad)
         if self.mode == "backtrack":
-            return tree.map(lambda a, x: torch.where(a, x, -x), agree, u)
-        kept = tree.map(lambda a, x: torch.where(a, x, 0.0), agree, u)
+            return tree.map(lambda x, g: torch.where(x * g > 0, x, -x), u, var.grad)
+        kept = tree.map(_kept, u, var.grad)
         if not self.normalize:
             return kept
-        fraction = tree.total(tree.map(_as, agree, u)) / max(tree.count(u), 1)
+        agree = tree.map(lambda x, g: (x.sign() * g.sign()).clamp_min(0), u, var.grad)
+        fraction = tree.total(agree) / max(tree.count(u), 1)
         return tree.zipmap(lambda x, eps: x / fraction.clamp_min(eps), kept, self.eps)
 
 
-def _as(mask: Tensor, like: Tensor) -> Tensor:
-    return mask.to(like.dtype)
+def _kept(u: Tensor, g: Tensor) -> Tensor:
+    """u where the signs agree, else 0: on a CPU several times faster than a comparison and a choice."""
+    s = g.sign()
+    return (u * s).clamp_min(0) * s

@@ -13,6 +13,7 @@ from torchzero.stateful.executor.eligible import is_dense
 from torchzero.stateful.executor.forms import slots_of
 from torchzero.stateful.executor.group import Group
 from torchzero.stateful.executor.kernel import Kernel
+from torchzero.stateful.executor.leafwise import Leafwise
 from torchzero.stateful.executor.per_parameter import links_for, settings_of
 from torchzero.stateful.executor.program import Path, Run, is_leaves
 from torchzero.stateful.executor.slab import Gathered, InPlace, Slab, copy_each, in_order, pieces
@@ -30,6 +31,7 @@ class Placement:
         where: for each link its state with numbers of nodes.
         modules: the links.
         params: all parameters of the optimizer.
+        names: their names.
         kernels: compiled graphs by what they compute; None for eager steps.
     """
 
@@ -39,9 +41,11 @@ class Placement:
         where: Mapping[Path, Any],
         modules: Mapping[Path, Module],
         params: list[Tensor],
+        names: tuple[str, ...],
         kernels: dict[Any, Kernel] | None,
     ) -> None:
         self._nodes = nodes
+        self._names = names
         self._where = where
         self._modules = modules
         self._params = params
@@ -65,8 +69,8 @@ class Placement:
             for (*_, alone), who in groups.items()
         ]
 
-    def stacks(self, run: Run) -> list[Group]:
-        """The groups of a run of modules that see a tensor at a time."""
+    def stacks(self, run: Run) -> list[Group | Leafwise]:
+        """The groups of a run of modules that see a tensor at a time, and the tensors that are better left alone."""
         _, settings, where = self._of(run)
         groups: dict[Any, list[int]] = {}
         for i in run.who:
@@ -77,11 +81,16 @@ class Placement:
             structure = tuple(optree.tree_structure(node[i]) for node in nodes if is_leaves(node))
             key = p.dtype, p.device, p.shape, settings[i], structure, forms, self._identities(where, i, counts), counts
             groups.setdefault(key, []).append(i)
-        made: list[Group] = []
+        made: list[Group | Leafwise] = []
+        alone: list[int] = []
         for (*_, counts), who in groups.items():
             n = many(self._params[who[0]])
-            made += [self._stack(run, where, who[k : k + n], counts) for k in range(0, len(who), n)]
-        return made
+            for part in (who[k : k + n] for k in range(0, len(who), n)):
+                if len(part) == 1:
+                    alone += part
+                else:
+                    made.append(self._stack(run, where, part, counts))
+        return [*made, Leafwise(run._replace(who=tuple(sorted(alone))), self._names)] if alone else made
 
     def _of(self, run: Run) -> tuple[list[Module], list[Any], Any]:
         """The modules of a run, for each parameter a key of its settings, and the numbers of the states' nodes."""

@@ -49,7 +49,7 @@ class Plan:
         self._modules = dict(links(chain))
         self._names = names
         self.steps: list[Group | Leafwise] = []
-        placement = Placement(nodes, self._where, self._modules, params, kernels)
+        placement = Placement(nodes, self._where, self._modules, params, names, kernels)
         for run in program:
             if run.kind in ("leaves", "multiplier"):
                 self.steps.append(Leafwise(run, names))

@@ -12,7 +12,13 @@ from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.executor.program import Run
 from torchzero.stateful.store import storage
 
-BLOCK = 2**17  # elements that are evaluated at a time, so that what they need stays in the cache
+BLOCK = 2**17  # elements that each core of a CPU evaluates at a time, so that what they need stays in its cache
+BLOCK_ELSEWHERE = 2**24  # a GPU wants to be kept busy
+
+
+def block(device: torch.device) -> int:
+    """How many elements are evaluated at a time."""
+    return BLOCK * torch.get_num_threads() if device.type == "cpu" else BLOCK_ELSEWHERE
 
 
 class Slab(Group):
@@ -102,11 +108,11 @@ class Slab(Group):
         """
         last, memory = self.run.last, self.memory | {storage(p)}
         out = None if last else torch.empty_like(p)
-        new, writes = state, []
-        for a in range(0, max(self.size, 1), BLOCK):
+        new, writes, size = state, [], block(p.device)
+        for a in range(0, max(self.size, 1), size):
             here, x, dx, d = state, p, g, u
-            part = slice(a, a + BLOCK)
-            if self.size > BLOCK:
+            part = slice(a, a + size)
+            if self.size > size:
                 x, dx, d = p[part], None if g is None else g[part], u[part]
                 here = [y if s else y[..., part] for y, s in zip(state, self.own_shared, strict=True)]
             made, d = elements(heads, self.own.unflatten(here), x, dx, d, now.context)

@@ -22,7 +22,7 @@ def many(p: Tensor) -> int:
 
 
 class Stack(Group):
-    """A group evaluated by vmap over its n tensors; the state is stacked as well: (n, ...)."""
+    """A group evaluated by vmap over its n > 1 tensors; the state is stacked as well: (n, ...)."""
 
     def __init__(self, run: Run, who: list[int], *rest: Any) -> None:
         super().__init__(run, who, *rest)
@@ -37,15 +37,9 @@ class Stack(Group):
             made, d = elements(heads, self.own.unflatten(state), p, g, u, now.context)
             return self.own.flatten_up_to(made), d
 
-        if len(self.who) == 1:
-            mine = [y if s else y[0] for y, s in zip(state, self.own_shared, strict=True)]
-            new, d = evaluate(mine, p[0], None if g is None else g[0], u[0])
-            new = [y if s else y.unsqueeze(0) for y, s in zip(new, self.own_shared, strict=True)]
-            d = d.unsqueeze(0)
-        else:
-            dims = (self._dims, 0, None if g is None else 0, 0)
-            new, d = torch.func.vmap(evaluate, in_dims=dims)(state, p, g, u)
-            new = [self._once(y) if s else y for y, s in zip(new, self.own_shared, strict=True)]
+        dims = (self._dims, 0, None if g is None else 0, 0)
+        new, d = torch.func.vmap(evaluate, in_dims=dims)(state, p, g, u)
+        new = [self._once(y) if s else y for y, s in zip(new, self.own_shared, strict=True)]
         memory = self.memory | {storage(now.params[i]) for i in self.who}
         # what stays as it is comes back as another tensor at the same place
         changed = [
@@ -59,8 +53,7 @@ class Stack(Group):
         return changed + self.counts(now, heads, new)
 
     def _stacked(self, values: Any) -> Tensor:
-        mine = [values[i].detach() for i in self.who]
-        return mine[0].unsqueeze(0) if len(mine) == 1 else torch.stack(mine)
+        return torch.stack([values[i].detach() for i in self.who])
 
     def _once(self, y: Tensor) -> Tensor:
         """What all tensors have in common."""
