@@ -12,4 +12,5 @@ def keep_memory() -> None:
     By default it gives megabytes back to the system at once, and each block pays for them again, page by page. glibc
     keeps twice the largest piece that it has seen freed; other libraries do not mind.
     """
-    torch.empty(2**25 - 2**16, dtype=torch.uint8)  # just below the size from which glibc draws no conclusions
+    # just below the size from which glibc draws no conclusions
+    torch.empty(2**25 - 2**16, dtype=torch.uint8, device="cpu")

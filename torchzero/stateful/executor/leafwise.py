@@ -28,18 +28,15 @@ class Leafwise:
 
     def step(self, modules: Mapping[Path, Module], states: Mapping[Path, Any], now: Now) -> dict[Path, Any]:
         """Replace the direction, or note the multiplier; returns the new states by path."""
-        var = Var(
-            self._tree([p.detach() for p in now.params]),
-            grad=self._tree(now.grads),
-            loss=now.context.loss,
-            update=self._tree(now.us),
-            step=now.context.step,
-            storage=now.context.storage,
-        )
-        changing = {store.storage(x) for x in (*now.params, *now.grads) if x is not None}
-        after = {}
-        for place in self.run.places:
-            link, old = modules[place.path], states[place.path]
+        links = [modules[place.path] for place in self.run.places]
+        # detached is what may be kept; the others only look at shapes
+        looks = any("params" in below.needs for link in links for below in link.walk())
+        params, grads = [p.detach() for p in now.params] if looks else now.params, self._tree(now.grads)
+        var = Var(self._tree(params), loss=now.context.loss, step=now.context.step, storage=now.context.storage)
+        var = var.replace(grad=grads, update=grads if self.run.raw else self._tree(now.us))
+        changing, after = None, {}
+        for place, link in zip(self.run.places, links, strict=True):
+            old = states[place.path]
             state = store.narrow(old, self.active)
             if self.run.kind == "multiplier":
                 state = link.update(state, var)
@@ -50,6 +47,11 @@ class Leafwise:
                 state, var = link.step(state, var)
                 for i, u in zip(self.run.who, tree.leaves(var.update), strict=True):
                     now.us[i] = u
+            if state == ():
+                after[place.path] = state
+                continue
+            if changing is None:
+                changing = {store.storage(x) for x in (*now.params, *now.grads) if x is not None}
             state = store.unalias(state, changing)
             after[place.path] = store.merge(old, state, self.active, state)
         return after
