@@ -23,6 +23,8 @@ from torchzero.stateful.executor.slab import BLOCK
 FUNCTIONS: dict[str, Callable[[], tz.Module]] = {
     name: make for name, make, _ in registry.instances() if is_function(make()) and not make().needs & {"value"}
 }
+# What these make of a last place is no last place: a basis of nearly equal eigenvalues, a matrix of nearly low rank.
+ILL_CONDITIONED = frozenset({"FullMatrixAdagrad", "GramSchimdt", "Orthogonalize", "OrthoGrad", "Shampoo", "SOAP"})
 EVERYDAY: dict[str, Callable[[], list[Any]]] = {
     "AdamW": lambda: [tz.m.Adam(), tz.m.WeightDecay(0.1), tz.m.LR(0.01)],
     "AMSGrad": lambda: [tz.m.ClipValue(0.5), tz.m.Adam(amsgrad=True), tz.m.LR(0.01)],
@@ -93,9 +95,11 @@ class Pair:
                 p.grad = None if i == without else g.reshape(p.shape)
             opt.step()
 
-    def agree(self, used: bool | None = True) -> None:
+    def agree(self, used: bool | None = True, places: float = 64) -> None:
         assert used is None or self.opts[0].executor.used is used
-        eps = max(torch.finfo(p.dtype).eps for p in self.params[0])  # a norm of all is as good as its worst part
+        eps = (
+            places / 64 * max(torch.finfo(p.dtype).eps for p in self.params[0])
+        )  # a norm of all is as good as its worst part
         for a, b in zip(*self.params, strict=True):
             same(a.detach(), b.detach(), eps)
         states = [opt.state_dict()["state"] for opt in self.opts]
@@ -187,10 +191,11 @@ def test_one_block_after_the_other_and_all_at_once_are_the_same() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Modular")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_random_chains(data: st.DataObject) -> None:
-    names = data.draw(st.lists(st.sampled_from(sorted(FUNCTIONS)), min_size=1, max_size=4), label="chain")
+    some = sorted(name for name in FUNCTIONS if name.partition(".")[0] not in ILL_CONDITIONED)
+    names = data.draw(st.lists(st.sampled_from(some), min_size=1, max_size=4), label="chain")
     parted = data.draw(st.booleans(), label="for matrices only")
     shapes = data.draw(st.lists(st.sampled_from([*SHAPES[:2], *SHAPES[:6]]), min_size=1, max_size=6), label="shapes")
     dtypes = [data.draw(st.sampled_from([torch.float32, torch.float64])) for _ in shapes]
@@ -206,7 +211,7 @@ def test_random_chains(data: st.DataObject) -> None:
     pair = Pair(make, params, groups)
     for k in range(4):
         pair.step(k, without=missing if k == 1 else None)
-    pair.agree(used=None)
+    pair.agree(used=None, places=64 if all(map(is_elementwise, make())) else 2**12)
 
 
 @pytest.mark.parametrize("how", ["deepcopy", "pickle", "state dict", "state read", "reset"])
