@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import torchzero as tz
 from tests import registry
 from torchzero.core import tree
+from torchzero.core.hyper import number
 from torchzero.stateful.executor import kernel
 from torchzero.stateful.executor.eligible import is_elementwise, is_function
 from torchzero.stateful.executor.placement import LARGE
@@ -626,6 +627,25 @@ class Flip(tz.TensorwiseTransform):
 def test_directions_and_states_of_stacks_that_share_memory(make: Callable[[], list[Any]], n: int) -> None:
     pair = Pair(lambda: [*make(), tz.m.LR(0.1)], [tensor((4, 4), i, torch.float32, "") for i in range(n)])
     for k in range(6):
+        pair.step(k)
+        pair.agree()
+
+
+class Heavy(tz.TensorwiseTransform):
+    """A step size that no batch can take."""
+
+    locality = "tensor"
+
+    size: Any = number(1.0)
+
+    def apply_tensor(self, state: Any, u: Tensor, at: Any) -> Tensor:
+        return self.size * u if float(u.sum()) > 0 else u
+
+
+def test_a_schedule_in_a_module_that_cannot_be_batched_advances_once_a_step() -> None:
+    params = [tensor(s, i, torch.float32, "") for i, s in enumerate([(3, 4), (3, 4), (2, 2), (2, 2), (7,)])]
+    pair = Pair(lambda: [Heavy(tz.schedules.Linear(1.0, 0.0, 5)), tz.m.NAG(0.9), tz.m.LR(0.1)], params)
+    for k in range(4):
         pair.step(k)
         pair.agree()
 

@@ -109,12 +109,16 @@ class Plan:
             self._adopt(fresh)
 
     def _states(self, places: Iterable[Place], fresh: dict[Path, Any]) -> dict[Path, Any]:
-        """The states of links, as they are after the runs before."""
-        paths = [p.path for p in places]
-        return {
-            path: fresh[path] if path in fresh else optree.tree_map(self._nodes.__getitem__, self._where[path])
-            for path in paths
-        }
+        """The states of links: of parameters as runs before have left them, of all parameters as before the step."""
+        out = {}
+        for path in (p.path for p in places):
+            where, spec = optree.tree_flatten(self._where[path])
+            nodes = [self._nodes[k] for k in where]
+            if path in fresh:
+                later = spec.flatten_up_to(fresh[path])
+                nodes = [new if is_leaves(new) else old for old, new in zip(nodes, later, strict=True)]
+            out[path] = optree.tree_unflatten(spec, nodes)
+        return out
 
     def _adopt(self, fresh: dict[Path, Any]) -> None:
         """Put new states of links into that of the chain."""
