@@ -58,6 +58,7 @@ format: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+bench: export OMP_NUM_THREADS = $(shell getconf _NPROCESSORS_ONLN)
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench.step_overhead
 	$(BIN)/python -m tests.bench.step_memory
