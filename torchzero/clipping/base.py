@@ -65,6 +65,14 @@ def for_settings(fn: Callable[..., Any], like: Tree, *settings: Hyper) -> Any:
     return tree.zipmap(lambda _, *values: fn(*values), like, *settings)
 
 
+def of_all(fn: Callable[[Tensor, Any], Tensor], u: Tree, ord: float | str, min_size: int, setting: Hyper) -> Any:
+    """`fn` of the norm of all tensors together and a setting; 1 where they have fewer elements than `min_size`."""
+    if tree.count(u) < max(min_size, 1):
+        return 1.0
+    norm = tree_metric(u, ord)
+    return for_settings(lambda value: fn(norm, value), u, setting)
+
+
 def norms(values: Tree, ord: float | str, tensorwise: bool) -> Tree:
     """A 0-d norm for every leaf: its own, or that of all leaves together."""
     if tensorwise:

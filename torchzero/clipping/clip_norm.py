@@ -4,10 +4,10 @@ from typing import Any
 
 from torch import Tensor
 
-from torchzero.clipping.base import check_dim, for_settings, group_dims, ratio_where, reach
+from torchzero.clipping.base import check_dim, group_dims, of_all, ratio_where, reach
 from torchzero.core import tree
 from torchzero.core.hyper import Hyper, positive, static
-from torchzero.core.metrics import check_ord, metric, tree_metric
+from torchzero.core.metrics import check_ord, metric
 from torchzero.core.module import Locality
 from torchzero.core.transform import Transform
 from torchzero.core.tree import Tree
@@ -67,10 +67,7 @@ class ClipNorm(Transform):
         return self.dim == "global"
 
     def multiplier(self, state: Any, u: Tree, var: Var) -> Any:
-        if tree.count(u) < max(self.min_size, 1):
-            return 1.0
-        norm = tree_metric(u, self.ord)
-        return for_settings(lambda c: clip_factor(norm, c), u, self.max_norm)
+        return of_all(clip_factor, u, self.ord, self.min_size, self.max_norm)
 
     def apply_tree(self, state: Any, u: Tree, var: Var) -> Tree:
         if self.scales:

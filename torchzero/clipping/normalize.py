@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchzero.clipping.base import TINY, check_dim, for_settings, group_dims, reach
+from torchzero.clipping.base import TINY, check_dim, group_dims, of_all, reach
 from torchzero.core import tree
 from torchzero.core.hyper import Hyper, positive, static
-from torchzero.core.metrics import check_ord, metric, tree_metric
+from torchzero.core.metrics import check_ord, metric
 from torchzero.core.module import Locality
 from torchzero.core.transform import Transform
 from torchzero.core.tree import Tree
@@ -70,10 +70,7 @@ class Normalize(Transform):
         return self.dim == "global"
 
     def multiplier(self, state: Any, u: Tree, var: Var) -> Any:
-        if tree.count(u) < max(self.min_size, 1):
-            return 1.0
-        norm = tree_metric(u, self.ord)
-        return for_settings(lambda c: normalizer(norm, c), u, self.norm_value)
+        return of_all(normalizer, u, self.ord, self.min_size, self.norm_value)
 
     def apply_tree(self, state: Any, u: Tree, var: Var) -> Tree:
         if self.scales:

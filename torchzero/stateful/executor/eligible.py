@@ -10,6 +10,7 @@ from torchzero.core.transform import TensorwiseTransform, Transform
 from torchzero.core.tree import Leaves
 from torchzero.ops.base import OperationBase
 
+PLAIN = frozenset({Tensor, nn.Parameter})  # types that are no subclasses with a say of their own
 _READS = frozenset({"params", "grad", "value"})
 _PLAIN = {
     "update": (Transform.update,),
@@ -56,7 +57,7 @@ def has_plain_settings(link: Module) -> bool:
 
 def is_plain(p: Tensor) -> bool:
     """Whether no subclass has a say in what happens to a tensor."""
-    return type(p) in (Tensor, nn.Parameter) and p.layout == torch.strided
+    return type(p) in PLAIN and p.layout == torch.strided
 
 
 def is_dense(x: Tensor) -> bool:

@@ -4,12 +4,12 @@ from itertools import compress
 from operator import attrgetter
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchzero.core.module import Module
 from torchzero.core.tree import HOLE, Leaves
 from torchzero.stateful.executor.elements import Context
-from torchzero.stateful.executor.eligible import are_apart, is_plain
+from torchzero.stateful.executor.eligible import PLAIN, are_apart, is_plain
 from torchzero.stateful.executor.forms import has_initial_form
 from torchzero.stateful.executor.group import Now
 from torchzero.stateful.executor.kernel import Kernel
@@ -80,7 +80,7 @@ class Executor:
         at = [list(map(look, some)) for look in _LOOKS]
         if at != self._at:
             self._look(at, some)
-        if list(map(_FORM, theirs)) != self._wanted or not _PLAIN.issuperset(map(type, theirs)):
+        if list(map(_FORM, theirs)) != self._wanted or not PLAIN.issuperset(map(type, theirs)):
             return None
         if not self._apart or not self._memory.isdisjoint(map(Tensor.data_ptr, theirs)):
             return None
@@ -156,4 +156,3 @@ def _pattern(keys: list[Any]) -> list[int]:
 # what may change from step to step, in the form that is read fastest
 _LOOKS = (Tensor.data_ptr, Tensor.stride, attrgetter("shape"))
 _FORM = attrgetter("dtype", "shape", "layout")
-_PLAIN = frozenset({Tensor, nn.Parameter})

@@ -1,6 +1,7 @@
 """Group: parameters whose step is one evaluation of a run's modules."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 import optree
@@ -12,6 +13,17 @@ from torchzero.stateful.executor.program import Path, Place, Run
 from torchzero.stateful.store import storage
 
 Writes = list[tuple[Tensor, Tensor]]  # (tensor, its new value), for when the whole step is known to succeed
+
+
+def write(writes: Writes) -> None:
+    """Give tensors their new values."""
+    for x, y in writes:
+        x.copy_(y)
+
+
+def apart(x: Tensor, memory: AbstractSet[int]) -> Tensor:
+    """`x`, or a copy of it if it lies in memory that is about to change."""
+    return x.clone() if storage(x) in memory else x
 
 
 class Now(NamedTuple):
@@ -100,4 +112,4 @@ class Group:
         marked = zip(self.spec.flatten_up_to(tuple(states)), self.shared, strict=True)
         counters = zip(self.counters, [y for y, shared in marked if shared], strict=True)
         # a counter may become what another one was
-        return [(x, y.clone() if y is not x and storage(y) in self._wide else y) for x, y in counters]
+        return [(x, y if y is x else apart(y, self._wide)) for x, y in counters]

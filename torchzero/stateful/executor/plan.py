@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchzero.core.module import Module
 from torchzero.stateful.executor.elements import Times
-from torchzero.stateful.executor.group import Group, Now, Writes
+from torchzero.stateful.executor.group import Group, Now, Writes, write
 from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.executor.leafwise import Leafwise
 from torchzero.stateful.executor.per_parameter import links_for, settings_of, settings_that_differ
@@ -103,8 +103,7 @@ class Plan:
                 self.steps[k] = step
             else:
                 writes += step.step(now)
-        for x, y in writes:
-            x.copy_(y)
+        write(writes)
         if any(self._where[path] != () for path in fresh):
             self._adopt(fresh)
 

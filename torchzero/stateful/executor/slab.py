@@ -7,7 +7,7 @@ from torch import Tensor
 from torch._utils import _flatten_dense_tensors
 
 from torchzero.stateful.executor.elements import Head, elements
-from torchzero.stateful.executor.group import Group, Now, Writes
+from torchzero.stateful.executor.group import Group, Now, Writes, apart, write
 from torchzero.stateful.executor.kernel import Kernel
 from torchzero.stateful.executor.program import Run
 from torchzero.stateful.store import storage
@@ -61,7 +61,7 @@ class Slab(Group):
         if d is None:
             self.scatter(params)
         else:
-            d = d.clone() if storage(d) in self.memory | {storage(p)} else d
+            d = apart(d, self.memory | {storage(p)})
             for i, piece in zip(self.who, self.pieces(params, d), strict=True):
                 now.us[i] = piece
         return writes + self.counts(now, heads, new)
@@ -119,8 +119,8 @@ class Slab(Group):
             new = self.own.flatten_up_to(made)
             pending = self._pending(here, new, p)
             if out is None:
-                d = d.clone() if storage(d) in memory else d
-                _write(pending)
+                d = apart(d, memory)
+                write(pending)
                 x.sub_(d)
             else:
                 writes += pending
@@ -131,7 +131,7 @@ class Slab(Group):
         """What is to be written into the state; what was made from memory that changes is copied."""
         memory = self.memory | {storage(p)}
         changed = [(x, y) for x, y, s in zip(old, new, self.own_shared, strict=True) if not s and x is not y]
-        return [(x, y.clone() if storage(y) in memory else y) for x, y in changed]
+        return [(x, apart(y, memory)) for x, y in changed]
 
 
 class Gathered(Slab):
@@ -186,8 +186,3 @@ def pieces(flat: Tensor, params: list[Tensor]) -> list[Tensor]:
 def in_order(x: Tensor) -> Tensor:
     """A tensor without gaps as a flat view, in the order of memory."""
     return x.as_strided((x.numel(),), (1,))
-
-
-def _write(writes: Writes) -> None:
-    for x, y in writes:
-        x.copy_(y)

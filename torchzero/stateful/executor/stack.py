@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from torchzero.stateful.executor.elements import elements
-from torchzero.stateful.executor.group import Group, Now, Writes
+from torchzero.stateful.executor.group import Group, Now, Writes, apart
 from torchzero.stateful.executor.program import Run
 from torchzero.stateful.store import storage
 
@@ -43,11 +43,11 @@ class Stack(Group):
         memory = self.memory | {storage(now.params[i]) for i in self.who}
         # what stays as it is comes back as another tensor at the same place
         changed = [
-            (x, y.clone() if storage(y) in memory else y)
+            (x, apart(y, memory))
             for x, y, s in zip(state, new, self.own_shared, strict=True)
             if not s and (x.data_ptr() != y.data_ptr() or x.stride() != y.stride())
         ]
-        d = d.clone() if storage(d) in memory else d
+        d = apart(d, memory)
         for i, piece in zip(self.who, d.unbind(), strict=True):
             now.us[i] = piece
         return changed + self.counts(now, heads, new)
